@@ -1,0 +1,152 @@
+# Copyright (c) 2026, the cortex.larry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lua shared by every script: time, keys, the log and the guards.
+
+Only Python files travel with an Ansible module, so Lua lives in string constants.
+"""
+
+from __future__ import annotations
+
+# Numbers above 2**53 do not exist here (microseconds stay below it until the year 2255), but `..`, tostring and
+# cjson round at 14 digits: every number that may be large leaves through F().
+CORE = r"""
+local PREFIX = string.sub(KEYS[1], 1, -11)  -- KEYS[1] is <prefix>larry:meta
+local ctx = cjson.decode(ARGV[1])
+local args = cjson.decode(ARGV[2])
+local NOW
+do
+  local t = redis.call('TIME')
+  NOW = tonumber(t[1]) * 1000000 + tonumber(t[2])
+end
+
+local function K(name) return PREFIX .. name end
+local function F(number) return string.format('%.0f', number) end
+
+local function H(key)
+  local flat = redis.call('HGETALL', key)
+  local out = {}
+  for i = 1, #flat, 2 do out[flat[i]] = flat[i + 1] end
+  return out
+end
+
+-- A reply that ends the script before anything was changed.
+local function refuse(status, fields)
+  local reply = fields or {}
+  reply.status = status
+  reply.refused = true
+  error(reply)
+end
+
+-- Civil date from days since 1970-01-01 (Howard Hinnant, "chrono-compatible low-level date algorithms").
+local function iso(us)
+  local seconds = math.floor(us / 1000000)
+  local days = math.floor(seconds / 86400)
+  local rest = seconds - days * 86400
+  local z = days + 719468
+  local era = math.floor(z / 146097)
+  local doe = z - era * 146097
+  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+  local mp = math.floor((5 * doy + 2) / 153)
+  local day = doy - math.floor((153 * mp + 2) / 5) + 1
+  local month = mp < 10 and mp + 3 or mp - 9
+  local year = yoe + era * 400 + (month <= 2 and 1 or 0)
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%06dZ', year, month, day, math.floor(rest / 3600),
+    math.floor(rest % 3600 / 60), rest % 60, us - seconds * 1000000)
+end
+
+local ALERTS = {task_conflict = true, worker_failure = true, critical_cve = true, rollback_initiated = true,
+  tokens_reserve_deployed = true}
+local RUN = nil
+
+local function message(event, data, id)
+  data.id = id
+  data.event = event
+  data.timestamp = iso(NOW)
+  data.run = RUN and RUN.id or ''
+  data.from = data.from or ctx.actor or 'coordination'
+  return cjson.encode(data)
+end
+
+local function publish(event, text)
+  redis.call('PUBLISH', K(ALERTS[event] and 'larry:alerts' or 'larry:coordination'), text)
+end
+
+-- State, log entry and message change in one script (law 9). Outside a run there is no archive that would take the
+-- log, so that log is bounded.
+local function emit(event, data)
+  if RUN and RUN.id then
+    local seq = redis.call('HINCRBY', K('larry:run'), 'seq', 1)
+    local text = message(event, data, F(seq))
+    redis.call('XADD', K('larry:log'), F(seq) .. '-0', 'm', text)
+    publish(event, text)
+  else
+    local seq = redis.call('INCR', K('larry:standalone:sequence'))
+    local text = message(event, data, F(seq))
+    redis.call('XADD', K('larry:standalone:log'), 'MAXLEN', '~', 10000, F(seq) .. '-0', 'm', text)
+    publish(event, text)
+  end
+end
+
+-- A message without a log entry (progress): its id sorts after the last entry.
+local function tell(event, data)
+  local last = RUN and redis.call('HGET', K('larry:run'), 'seq') or '0'
+  publish(event, message(event, data, last .. '.' .. F(NOW)))
+end
+
+-- Wakes whoever waits for a change of `name`; the entry id only grows, so no wake-up is lost.
+local function ring(name)
+  redis.call('XADD', K('larry:bell:' .. name), 'MAXLEN', 1, '*', 'b', '')
+end
+local function bell(name)
+  local last = redis.call('XREVRANGE', K('larry:bell:' .. name), '+', '-', 'COUNT', 1)
+  return last[1] and last[1][1] or '0-0'
+end
+
+-- Law 3: a resource keeps its last operations and replies, so a repeated call gets the first answer.
+local function recall(key)
+  local kept = redis.call('HGET', key, 'ops')
+  if not kept then return nil end
+  for _, entry in ipairs(cjson.decode(kept)) do
+    if entry.op == ctx.op then return entry.reply end
+  end
+  return nil
+end
+local function remember(key, size, reply)
+  local ring_of = {}
+  local kept = redis.call('HGET', key, 'ops')
+  if kept and size > 1 then
+    ring_of = cjson.decode(kept)
+    while #ring_of >= size do table.remove(ring_of) end
+  end
+  table.insert(ring_of, 1, {op = ctx.op, reply = reply})
+  redis.call('HSET', key, 'ops', cjson.encode(ring_of))
+  return reply
+end
+
+local function load_run()
+  local run = H(K('larry:run'))
+  if run.id then RUN = run end
+  return RUN
+end
+
+-- guard: member. A controller that has not joined the run there is now changes nothing in it.
+local function require_member()
+  if not load_run() or RUN.state == 'creating' then refuse('no_run') end
+  if ctx.epoch and ctx.epoch ~= RUN.epoch then refuse('other_epoch', {epoch = RUN.epoch}) end
+  if redis.call('HEXISTS', K('larry:controllers'), ctx.controller) == 0 then
+    refuse('not_joined', {run = RUN.id, plan = RUN.plan})
+  end
+end
+"""
+
+# Appended to every script: runs main() and turns a refusal into an ordinary reply.
+DISPATCH = r"""
+local fine, reply = pcall(main)
+if not fine then
+  if type(reply) == 'table' and reply.refused then return cjson.encode(reply) end
+  error(reply)
+end
+return cjson.encode(reply)
+"""

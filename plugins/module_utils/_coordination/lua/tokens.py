@@ -1,0 +1,114 @@
+# Copyright (c) 2026, the cortex.larry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lua of token budgets: holds before a request, settled after it; one finite emergency pool for the run."""
+
+from __future__ import annotations
+
+TOKENS = r"""
+local function budget(larry)
+  local fields = H(K('larry:tokens:' .. larry))
+  return tonumber(fields.used or '0'), tonumber(fields.held or '0'), tonumber(fields.drawn or '0'), fields
+end
+
+local function charge(larry, account, amount)
+  redis.call('HINCRBY', K('larry:tokens:' .. larry), 'used', amount)
+  redis.call('HINCRBY', K('larry:tokens:' .. larry), 'used:' .. account, amount)
+  redis.call('INCRBY', K('tokens:' .. larry .. ':used'), amount)
+end
+
+local function drop_hold(id, hold)
+  redis.call('HINCRBY', K('larry:tokens:' .. hold.larry), 'held', -hold.amount)
+  redis.call('HINCRBY', K('larry:tokens:' .. hold.larry), 'held:' .. hold.account, -hold.amount)
+  redis.call('HDEL', K('larry:holds'), id)
+  untimer('hold', id)
+end
+
+-- An expired hold is charged in full: the request may have been made.
+TIMERS.hold = function(id)
+  local kept = redis.call('HGET', K('larry:holds'), id)
+  if not kept then return end
+  local hold = cjson.decode(kept)
+  drop_hold(id, hold)
+  charge(hold.larry, hold.account, hold.amount)
+  emit('tokens_hold_expired', {larry = hold.larry, account = hold.account, amount = hold.amount})
+end
+"""
+
+TOKENS_RESERVE = r"""
+local function main()
+  require_member()
+  local key = K('larry:tokens:' .. args.larry)
+  local before = recall(key)
+  if before then return before end
+  tick()
+  local fields = H(larry_key(args.larry))
+  if not fields.limit then refuse('no_larry', {larry = args.larry}) end
+  local used, held, drawn, book = budget(args.larry)
+  if not book['limit:' .. args.account] then refuse('no_account', {account = args.account, larry = args.larry}) end
+  local limit = tonumber(fields.limit)
+  local wanted = used + held + args.amount
+  local line = math.floor(limit * 0.9)
+  local pool = tonumber(redis.call('HGET', K('larry:run'), 'emergency') or '0')
+  local taken = tonumber(redis.call('GET', K('larry:reserve')) or '0')
+  -- Above 90 % of the Larry's limit the emergency pool carries what is above the line, as long as it lasts.
+  local draw = math.max(0, math.min(wanted - line - drawn, pool - taken))
+  -- guard: cap (law 8). Spent and held never exceed the limit and what was drawn from the pool.
+  if wanted > limit + drawn + draw then
+    refuse('over_budget', {larry = args.larry, account = args.account, wanted = args.amount, used = used, held = held,
+      limit = limit, drawn = drawn, reserve_left = pool - taken})
+  end
+  local hold = ctx.op
+  redis.call('HSET', K('larry:holds'), hold, cjson.encode({larry = args.larry, account = args.account, amount = args.amount}))
+  timer('hold', hold, NOW + args.hold_ms * 1000)
+  redis.call('HINCRBY', key, 'held', args.amount)
+  redis.call('HINCRBY', key, 'held:' .. args.account, args.amount)
+  redis.call('HINCRBY', key, 'requests', 1)
+  if draw > 0 then
+    redis.call('INCRBY', K('larry:reserve'), draw)
+    redis.call('HINCRBY', key, 'drawn', draw)
+    emit('tokens_reserve_deployed', {larry = args.larry, drawn = drawn + draw, left = pool - taken - draw})
+  end
+  return remember(key, 16, {status = 'reserved', hold = hold, amount = args.amount, used = used,
+    held = held + args.amount, limit = limit, drawn = drawn + draw, reserve_left = pool - taken - draw})
+end
+"""
+
+TOKENS_SETTLE = r"""
+local function main()
+  require_member()
+  local kept = redis.call('HGET', K('larry:holds'), args.hold)
+  local key = K('larry:tokens:' .. args.larry)
+  local before = recall(key)
+  if before then return before end
+  if not kept then
+    tick()
+    refuse('no_hold', {hold = args.hold})
+  end
+  local hold = cjson.decode(kept)
+  if hold.larry ~= args.larry then refuse('no_hold', {hold = args.hold}) end
+  -- guard: spent. What a request used beyond its hold is refused: the hold is the promise.
+  if args.spent > hold.amount then refuse('over_hold', {hold = args.hold, amount = hold.amount, spent = args.spent}) end
+  drop_hold(args.hold, hold)
+  charge(hold.larry, hold.account, args.spent)
+  local used, held, drawn = budget(args.larry)
+  return remember(key, 16, {status = 'settled', spent = args.spent, used = used, held = held, drawn = drawn,
+    limit = tonumber(redis.call('HGET', larry_key(args.larry), 'limit'))})
+end
+"""
+
+EVENT_PUBLISH = r"""
+local function main()
+  if ctx.member then require_member() end
+  local key = K(ctx.member and 'larry:run' or 'larry:standalone')
+  local before = recall(key)
+  if before then return before end
+  local data = args.data or {}
+  for _, name in ipairs({'id', 'event', 'timestamp', 'run', 'from'}) do data[name] = nil end
+  ALERTS[args.event] = args.alert or ALERTS[args.event]
+  emit(args.event, data)
+  ring('events')
+  if ctx.member then redis.call('SADD', K('larry:extra'), 'larry:bell:events') end
+  return remember(key, 16, {status = 'published', id = data.id, timestamp = data.timestamp})
+end
+"""

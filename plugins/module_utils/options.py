@@ -1,0 +1,128 @@
+# Copyright (c) 2026, the cortex.larry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one adapter from module parameters, variables and environment to the layers below."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing as t
+import urllib.parse
+
+from ._coordination.errors import CoordinationError, SettingsError
+from ._coordination.identity import Controller
+from ._coordination.session import Session
+from ._coordination.settings import Settings
+
+# Options that every coordination module has; documented in the fragment cortex.larry.connection.
+CONNECTION_SPEC: dict[str, dict[str, t.Any]] = {
+    "redis": {"type": "str"},
+    "redis_username": {"type": "str"},
+    "redis_password": {"type": "str", "no_log": True},
+    "redis_timeout": {"type": "float"},
+    "prefix": {"type": "str"},
+    "run_on": {"type": "str", "choices": ["controller", "target"], "default": "controller"},
+}
+# Where an option that a task leaves out is looked for: a variable, then the environment.
+SOURCES = {
+    "redis": ("larry_redis", "LARRY_REDIS"),
+    "redis_username": ("larry_redis_username", "LARRY_REDIS_USERNAME"),
+    "redis_password": ("larry_redis_password", "LARRY_REDIS_PASSWORD"),
+    "redis_timeout": ("larry_redis_timeout", "LARRY_REDIS_TIMEOUT"),
+    "prefix": ("larry_prefix", "LARRY_PREFIX"),
+}
+
+
+def with_sources(parameters: dict[str, t.Any], variable: t.Callable[[str], t.Any] | None = None) -> dict[str, t.Any]:
+    """Fills the connection options that a task left out from variables and the environment.
+
+    Args:
+        parameters: of the task.
+        variable: looks a variable up, templated; None where there are no variables (a module on a target).
+    """
+    filled = dict(parameters)
+    for option, (name, environment) in SOURCES.items():
+        if filled.get(option) is None and variable is not None:
+            filled[option] = variable(name)
+        if filled.get(option) is None and os.environ.get(environment):
+            filled[option] = os.environ[environment]
+    return filled
+
+
+def settings_of(parameters: dict[str, t.Any]) -> Settings:
+    """The connection settings of filled parameters; a mapping in `redis` is taken as it is, options win over it."""
+    value = parameters.get("redis")
+    options: dict[str, t.Any] = {str(k): v for k, v in value.items()} if isinstance(value, dict) else {"url": value}
+    for option, name in (("redis_username", "username"), ("redis_password", "password"), ("redis_timeout", "timeout"), ("prefix", "prefix")):
+        if parameters.get(option) not in (None, ""):
+            options[name] = parameters[option]
+    return Settings.of({name: (str(text) if isinstance(text, str) else text) for name, text in options.items()})
+
+
+def secrets_of(parameters: dict[str, t.Any]) -> list[str]:
+    """Values that no log may hold: the password option and the one inside a URL."""
+    found = [parameters.get("redis_password")]
+    value = parameters.get("redis")
+    if isinstance(value, dict):
+        found.append(value.get("password"))
+        value = value.get("url")
+    if isinstance(value, str):
+        try:
+            found.append(urllib.parse.urlsplit(value).password)
+        except ValueError:
+            pass
+    return [str(one) for one in found if one]
+
+
+@dataclasses.dataclass(frozen=True)
+class Context:
+    """Who calls, from where, and how.
+
+    Attributes:
+        parameters: the task's parameters with variables and environment filled in.
+        controller: the incarnation that runs the playbook.
+        host: inventory name of the host that the task runs for.
+        check_mode: nothing may be changed.
+        plan_file: path of the plan, where the inventory comes from one.
+        keep: a keeper may be started (in the controller); a module on a target has none, so its leases end with their TTL.
+    """
+
+    parameters: dict[str, t.Any]
+    controller: Controller
+    host: str
+    check_mode: bool
+    plan_file: str | None = None
+    keep: bool = True
+
+    @property
+    def settings(self) -> Settings:
+        """The connection settings of this task."""
+        return settings_of(self.parameters)
+
+    def session(self, member: bool | None = None, actor: str | None = None) -> Session:
+        """A session for this caller; a member of the run when `member` (default: the option within_run)."""
+        if member is None:
+            member = bool(self.parameters.get("within_run"))
+        return Session(self.settings, self.controller, self.host, member=member, actor=actor)
+
+    def required(self, *names: str) -> list[t.Any]:
+        """The values of parameters that this state needs.
+
+        Raises:
+            SettingsError: one is missing.
+        """
+        for name in names:
+            if self.parameters.get(name) in (None, ""):
+                raise SettingsError(f"The state {self.parameters.get('state')} needs the option {name}.")
+        return [self.parameters[name] for name in names]
+
+
+def failure_of(error: CoordinationError) -> dict[str, t.Any]:
+    """The result of a task that failed with this error."""
+    return {"failed": True, "changed": False, "msg": error.sentence, "reason": type(error).__name__, "facts": error.facts}
+
+
+def with_fact(name: str, result: dict[str, t.Any]) -> dict[str, t.Any]:
+    """`result`, and the same as the fact `name`: a skipped task overwrites what it registers, but not a fact."""
+    return {**result, "ansible_facts": {name: result}}
