@@ -111,11 +111,11 @@ EXPRESSIONS = """\
 `measure` is a [JMESPath](https://jmespath.org) expression over one document:
 
 ```json
-{"tasks": {"catalog-deployments": {"status": "completed", "summary": {"objects": 163}, "findings": [], "evidence": []}},
+{"tasks": {"catalog-deployments": {"status": "completed", "summary": {"assets": 163}, "findings": [], "evidence": []}},
  "run": {"duplicated_tasks": 0}}
 ```
 
-Ids with dashes are quoted: `tasks."catalog-deployments".summary.objects`. A criterion is *not measured*, and never met,
+Ids with dashes are quoted: `tasks."catalog-deployments".summary.assets`. A criterion is *not measured*, and never met,
 if a task it `needs` is not completed, or if the expression is null, gives null or does not fit the values.
 
 `run` offers:

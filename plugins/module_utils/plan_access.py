@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ._coordination.errors import SettingsError
 from ._plan import Plan, PlanError, load_plan
 from .options import Context
@@ -24,3 +26,15 @@ def plan_of(context: Context) -> Plan:
         return load_plan(path)
     except PlanError as error:
         raise SettingsError(f"The plan cannot be used:\n{error}") from error
+
+
+def coordination_directory(context: Context, plan: Plan) -> str:
+    """Absolute path of the coordination directory: the option directory, else the plan's, below the current directory."""
+    return os.path.abspath(context.parameters.get("directory") or plan.run_directory)
+
+
+def estate_directory(context: Context, plan: Plan) -> str | None:
+    """Where the working copy of the estate is; None for a plan whose estate has no files."""
+    if plan.estate_path is None:
+        return None
+    return os.path.join(coordination_directory(context, plan), "work", "estate")

@@ -20,9 +20,8 @@ from ._plan import Plan
 from ._report import ReportError, build_final, write_final, write_plan_document, write_summary
 from .cross_validation import check_evidence, check_log, neighbour
 from .options import Context
-from .plan_access import plan_of
+from .plan_access import coordination_directory, estate_directory, plan_of
 from .recount import recount_rows
-from .run_archive import coordination_directory
 from .version import COLLECTION_VERSION
 
 _LOCK = "larry-report"
@@ -44,7 +43,7 @@ def validate_neighbour(context: Context, larry: str) -> dict[str, t.Any]:
     session = context.session(member=True, actor=larry)
     record = take_snapshot(session, canonical, COLLECTION_VERSION)
     directory = coordination_directory(context, plan)
-    rows = [check_log(record, of), check_evidence(record, of, directory), *recount_rows(record, of, directory, plan)]
+    rows = [check_log(record, of), check_evidence(record, of, directory), *recount_rows(record, of, directory, estate_directory(context, plan))]
     EventService(session).publish("cross_validated", {"larry": larry, "of": of, "rows": rows})
     return {"changed": True, "larry": larry, "of": of, "rows": rows}
 

@@ -17,12 +17,8 @@ from ._coordination.session import Session
 from ._coordination.snapshot import take_snapshot
 from ._plan import Plan
 from .options import Context
+from .plan_access import coordination_directory
 from .version import COLLECTION_VERSION
-
-
-def coordination_directory(context: Context, plan: Plan) -> str:
-    """Absolute path of the coordination directory: the option directory, else the plan's, below the current directory."""
-    return os.path.abspath(context.parameters.get("directory") or plan.run_directory)
 
 
 def archive_of(context: Context, plan: Plan) -> t.Callable[[dict[str, str]], str]:

@@ -5,16 +5,150 @@
 
 from __future__ import annotations
 
-DOCUMENTATION = r"""TODO"""
-EXAMPLES = r"""TODO"""
-RETURN = r"""TODO"""
+DOCUMENTATION = r"""
+module: run
+short_description: Join the run of a plan, or delete it
+version_added: 0.1.0
+description:
+  - Validates a plan and makes this controller a member of its run. The run is created if there is none under
+    O(prefix), joined if one of the same plan is there, and resumed if nobody leads it any more.
+  - The plan is the same if its digest is the same, which covers the whole validated plan and the version of this
+    collection, but not the connection, paths and secrets.
+  - A run that is finished is archived into C(archive) below O(directory), its keys are deleted by name, and a new one
+    takes its place.
+  - A run of another plan that is not finished is left alone. The task fails and says which run that is and who leads
+    it.
+  - Every other module that acts within a run needs this first, once for each process of C(ansible-playbook).
+author:
+  - The cortex.larry contributors (@cortex-larry)
+extends_documentation_fragment:
+  - cortex.larry.connection
+  - cortex.larry.attributes
+  - cortex.larry.attributes.coordination
+attributes:
+  check_mode:
+    support: full
+    details:
+      - The plan and the server are checked, and the answer says whether the run would be created or joined.
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+    details:
+      - A controller that is a member already stays one. When its run was finished in between, a new one is created.
+options:
+  state:
+    description:
+      - What becomes of the run.
+    type: str
+    default: joined
+    choices:
+      joined: This controller is a member of the run.
+      absent: >-
+        The keys of the run under O(prefix), whatever its plan, are deleted by name. It cannot be undone. Nothing is
+        archived; use the playbook C(cortex.larry.archive) first.
+  plan_file:
+    description:
+      - Path of the plan on the controller, for O(state=joined).
+      - The default is the plan that the inventory comes from, the variable C(larry_plan_file).
+    type: path
+  run:
+    description:
+      - Id of the run. A run with this id is joined or created, and no other, for O(state=joined).
+    type: str
+  directory:
+    description:
+      - The coordination directory, in which a finished run is archived, for O(state=joined).
+      - The default is the one that the plan names, below the current directory.
+    type: path
+  force:
+    description:
+      - With O(state=absent) delete the run even while a controller leads it. Its controllers then fail with the
+        reason C(NotJoined).
+    type: bool
+    default: false
+notes:
+  - The server must not evict keys. A run is created only where C(maxmemory-policy) is C(noeviction), or cannot be
+    asked for.
+seealso:
+  - module: cortex.larry.run_info
+  - module: cortex.larry.phase
+  - module: cortex.larry.worker
+"""
+EXAMPLES = r"""
+# With a plan as inventory (ansible-playbook -i my.larry.yml) there is nothing to name.
+- name: Join the run
+  cortex.larry.run:
+    state: joined
+  register: joined
+
+- name: Say how
+  ansible.builtin.debug:
+    msg: "{{ joined.how }} {{ joined.run }} on {{ joined.server }}"
+
+- name: Join the run of a plan that is not the inventory
+  cortex.larry.run:
+    plan_file: /srv/plans/three-larrys.larry.yml
+    redis: redis://redis.example.com:6379
+    prefix: "three-larrys:"
+
+- name: Delete the run that is there, unless somebody leads it
+  cortex.larry.run:
+    state: absent
+    redis: redis://redis.example.com:6379
+    prefix: "three-larrys:"
+"""
+RETURN = r"""
+run:
+  description:
+    - Id of the run. In check mode it is empty if the run would be created without O(run).
+    - With O(state=absent) the id of the run that was deleted; null if there was none.
+  returned: success
+  type: str
+  sample: 20261121T074001Z-3f9a1c
+how:
+  description:
+    - V(created) - there was none, or a finished one.
+    - V(joined) - others are at it.
+    - V(resumed) - nobody led it any more.
+    - V(member) - this controller had joined it before.
+  returned: success and O(state=joined)
+  type: str
+  sample: created
+replaced:
+  description: Id of the finished run that was archived and whose place this one took; null if there was none.
+  returned: success and O(state=joined)
+  type: str
+  sample: 20261120T181500Z-77b0e2
+server:
+  description: The server, without user and password.
+  returned: success and O(state=joined)
+  type: str
+  sample: redis://redis.example.com:6379
+reason:
+  description:
+    - Kind of a failure, for conditions in playbooks. C(msg) holds the sentence for people.
+    - V(SettingsError) - an option or the way to the server is wrong, nothing was changed.
+    - V(ServerUnavailable) - the server does not answer or refused the user.
+    - V(RunConflict) - another plan's run is there and not finished, it has another id than O(run), or another
+      controller has been creating it for too long.
+    - V(Refused) - with O(state=absent), a controller leads the run.
+  returned: failure
+  type: str
+  sample: RunConflict
+facts:
+  description:
+    - Details behind a failure, as the server gave them. Which there are depends on RV(reason).
+  returned: failure
+  type: dict
+"""
 
 import typing as t
 
-from ansible_collections.cortex.larry.plugins.module_utils.module_entry import run_on_target
-from ansible_collections.cortex.larry.plugins.module_utils.options import CONNECTION_SPEC, Context
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.errors import SettingsError
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.runs import RunService
+from ansible_collections.cortex.larry.plugins.module_utils.module_entry import run_on_target
+from ansible_collections.cortex.larry.plugins.module_utils.options import CONNECTION_SPEC, Context
 from ansible_collections.cortex.larry.plugins.module_utils.plan_access import plan_of
 from ansible_collections.cortex.larry.plugins.module_utils.run_archive import archive_of
 from ansible_collections.cortex.larry.plugins.module_utils.version import COLLECTION_VERSION

@@ -99,7 +99,7 @@ def take_snapshot(session: Session, plan: dict[str, t.Any], collection_version: 
             "finished_at": iso(run.get("finished_at")),
             "epoch": run.get("epoch"),
             "log_head": chain(events) if events else None,
-            "log_entries": len(events),
+            "log_entries": max(int(run.get("seq") or 0), int(events[-1]["id"]) if events else 0),
             "server": server_version(session),
             "prefix": session.settings.prefix,
         },

@@ -19,10 +19,11 @@ _SECRET_NAME = re.compile(
     r"^auth$|_auth$|authorization|bearer|cookie|dsn|connection[_.-]?(string|uri|url)|htpasswd|certificate|pem$|kubeconfig",
     re.IGNORECASE,
 )
-_URL_USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/@\s\"']+@")
+# Every repetition is bounded or starts at a fixed text: estates choose what these run over.
+_URL_USER = re.compile(r"(://)[^/\s\"']{1,1024}@")
 _ASSIGNMENT = re.compile(
-    r"(?i)((?:[\w.-]*(?:password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key)[\w.-]*|requirepass|"
-    r"masterauth|bearer|pwd)[\"']?\s*[:=\s]\s*)(\"[^\"\n]*\"|'[^'\n]*'|[^\s,;}&]+)"
+    r"(?i)((?:password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|requirepass|masterauth|bearer|pwd)"
+    r"[\w.-]{0,64}[\"']?(?:\s{0,8}[:=]\s{0,8}|\s{1,8}))(\"[^\"\n]*\"|'[^'\n]*'|[^\s,;}&]+)"
 )
 _TOKENS = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
@@ -37,10 +38,14 @@ def looks_secret(name: str) -> bool:
     return bool(_SECRET_NAME.search(name))
 
 
-def redact_text(text: str, known: t.Collection[str] = ()) -> str:
-    """*text* without credentials in URLs, assignments to secret names, tokens of known shapes and the texts *known*."""
+def redact_text(text: str, known: t.Collection[str] = (), limit: int = MAX_TEXT) -> str:
+    """*text* without credentials in URLs, assignments to secret names, tokens of known shapes and the texts *known*.
+
+    Cut to *limit* characters, saying how long it was.
+    """
     for secret in known:
         text = text.replace(secret, REDACTED)
+    text = shorten(text, limit)
     text = _TOKENS.sub(REDACTED, text)
     text = _URL_USER.sub(rf"\1{REDACTED}@", text)
     return _ASSIGNMENT.sub(rf"\1{REDACTED}", text)
@@ -89,7 +94,7 @@ def redact(value: t.Any, known: t.Collection[str] | None = None) -> t.Any:
     if isinstance(value, list):
         return [redact(held, known) for held in value]
     if isinstance(value, str):
-        return shorten(redact_text(value, known))
+        return redact_text(value, known)
     if isinstance(value, (int, float)) and not isinstance(value, bool) and str(value) in known:
         return REDACTED
     return value

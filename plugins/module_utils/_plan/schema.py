@@ -23,18 +23,42 @@ _END = r"$(?!\n)"
 ID_PATTERN = rf"^[a-z0-9][a-z0-9-]*{_END}"
 NO_SPACE_OR_CONTROL = rf"^[^\s\x00-\x1f\x7f-\x9f]*{_END}"
 
-#: What ``run`` in a criterion's expression offers: name -> meaning. The report measures them; a null is "not measured".
+#: What ``run`` in a criterion's expression offers: name -> meaning. The report measures them; null is "not measured".
 RUN_MEASURES: dict[str, str] = {
-    "duplicated_tasks": "number of tasks with more than one accepted completion in the event log",
-    "longest_larry_minutes": "planned minutes (real time multiplied by the time scale) of the Larry that took longest",
-    "barrier_clean": "true if the barrier opened with every member alive and arrived",
-    "log_complete": "true if the event log is gapless and whole in the final report",
-    "tokens_used_percent": "tokens used, in percent of the budget; null if no request was metered",
-    "coordination_overhead_percent": "share of the run's time spent on coordination, in percent",
-    "workers_off_node": "number of tasks that ran on another machine than their worker's node; null if not measured",
-    "catalogue_difference": (
-        "number of objects in which the catalogue and an independent recount differ; null if not measured"
+    "duplicated_tasks": "Tasks with more than one accepted completion in the log. Needs a log without gaps.",
+    "settled_once": "Tasks that the log settles exactly once. Needs a log without gaps.",
+    "unsettled_tasks": "Tasks that are neither completed nor failed nor skipped.",
+    "completed_tasks": "Tasks that are completed.",
+    "failed_tasks": "Tasks that failed for good.",
+    "skipped_tasks": "Tasks that were skipped.",
+    "total_tasks": "Tasks of the plan.",
+    "completed_larrys": "Larrys whose phase is completed.",
+    "total_larrys": "Larrys of the plan.",
+    "acquisitions": "Claims that were granted. Needs a log without gaps.",
+    "refusals": "Leases that were refused because somebody held them. Needs a log without gaps.",
+    "takeovers": "Slots taken over, and tasks claimed again after their lease lapsed or was revoked. Needs the log.",
+    "fenced_completions": "Completions refused because the holder was no longer the holder. Needs the log.",
+    "revoked": "Leases that an operator revoked. Needs a log without gaps.",
+    "conflicts": "Tasks that somebody outside the run held when they were to be claimed. Needs the log.",
+    "retries": "Claims of a task beyond its first one. Needs a log without gaps.",
+    "wall_seconds": "Real seconds from the start of the run to its end, or to its last log entry.",
+    "wall_minutes": "The same in planned minutes: real seconds times the time scale, divided by 60.",
+    "longest_larry_minutes": "Planned minutes of the Larry that took longest. Needs every phase to be over.",
+    "coordination_overhead_percent": (
+        "100 * waiting / (waiting + execution) over the executed tasks. Waiting is from the moment a task was ready and"
+        " its worker free (registered, its previous task settled) to its claim; execution is from claim to settlement."
     ),
+    "tokens_used_percent": "100 * tokens used / budget of the plan with pools. Needs at least one metered request.",
+    "workers_off_node": (
+        "Executed tasks whose machine is not the node their worker is bound to. Needs evidence of the machine from each"
+        " executed task, and a machine of its own for each node."
+    ),
+    "log_complete": "Whether the log has each entry from 1 to its last one, each once and the same in all files.",
+    "log_entries": "Entries that the log is said to have.",
+    "barrier_clean": "Whether the Larrys' barrier opened with all of them and never failed.",
+    "catalogue_difference": "Objects that differ between the catalogue and the estate, as cross-validation found.",
+    "critical_path_seconds": "Real seconds of the longest chain of dependent tasks, execution alone.",
+    "larrys": "For each Larry: status, progress, seconds, minutes (planned) and planned_minutes.",
 }
 
 ORDERING_OPERATORS = ("<", "<=", ">", ">=")
@@ -403,7 +427,7 @@ _CRITERION = _section(
             "type": ["string", "null"],
             "description": (
                 "JMESPath over ``{tasks: {id: result with status}, run: {...}}``. Ids with dashes are quoted: "
-                '``tasks."catalog-deployments".summary.objects``. Null, or an expression that gives null: not measured.'
+                '``tasks."catalog-deployments".summary.assets``. Null, or an expression that gives null: not measured.'
             ),
             "default": None,
             "x-wants": "a JMESPath expression, or null",

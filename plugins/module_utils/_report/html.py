@@ -63,7 +63,7 @@ pre{background:var(--code);padding:12px 14px;border-radius:8px;overflow-x:auto}
 pre code{background:none;padding:0}
 .scroll{overflow-x:auto;margin:10px 0}
 table{border-collapse:collapse;width:100%;font-size:.9rem}
-th{text-align:left;font-weight:600;color:var(--soft);background:var(--head)}
+th{text-align:left;font-weight:600;overflow-wrap:normal;color:var(--soft);background:var(--head)}
 th,td{padding:7px 10px;border-bottom:1px solid var(--line);vertical-align:top}
 tbody tr:last-child td{border-bottom:0}
 td{min-width:4.5em;overflow-wrap:break-word}
@@ -73,6 +73,8 @@ code.long{white-space:normal;overflow-wrap:anywhere}
 .badge{display:inline-block;font-size:.8rem;font-weight:600;padding:1px 9px;border-radius:99px;white-space:nowrap;
 color:var(--open);background:var(--open-bg)}
 .why{color:var(--soft);font-size:.94em}
+td .why{display:inline-block;min-width:11em}
+th.num{white-space:normal}
 .good{color:var(--good);background:var(--good-bg)}
 .bad{color:var(--bad);background:var(--bad-bg)}
 .busy{color:var(--busy);background:var(--busy-bg)}

@@ -252,22 +252,22 @@ def _timelines(model: Model) -> list[Block]:
         phase_groups.append((larry, bars))
     blocks: list[Block] = [
         Paragraph(
-            f"One real second stands for {show(scale)} planned seconds. Times are UTC, from the final files; planned"
+            f"One real second stands for {show(scale)} planned seconds. Times are UTC, from the final files; actual"
             " minutes are real seconds times that scale, divided by 60."
         ),
         Table(
             (
                 "Larry",
                 "Planned",
-                "Actual (planned time)",
+                "Actual",
                 "Difference",
-                "Actual (real time)",
+                "Real time",
                 "Started",
                 "Completed",
                 "Evidence",
             ),
             rows,
-            numeric=("Planned", "Actual (planned time)", "Difference", "Actual (real time)"),
+            numeric=("Planned", "Actual", "Difference", "Real time"),
         ),
         Gantt("Phases, actual against planned", "planned minutes", phase_groups),
     ]
@@ -359,7 +359,7 @@ def _tasks(model: Model, own: Mapping[str, Mapping[str, Any]]) -> list[Block]:
                 _event_ids(event_ids(settled[task])) or "–",
             )
         )
-    numeric = ("Attempts", "Planned", "Actual (planned time)", "Actual (real time)")
+    numeric = ("Attempts", "Planned", "Actual", "Real time")
     return [Heading("Tasks"), Table(("Task", "Status", "Worker", *numeric, "Settled by"), rows, numeric=numeric)]
 
 

@@ -69,7 +69,7 @@ class Catalogue:
             self.beside += 1
         if len(self.unread) < MAX_UNREAD:
             self.unread.append(
-                {**thing.origin.as_dict(), "reason": redact_text(shorten(thing.reason, 500)), "broken": thing.broken}
+                {**thing.origin.as_dict(), "reason": redact_text(thing.reason, limit=500), "broken": thing.broken}
             )
 
     def finish(self) -> dict[str, t.Any]:
@@ -455,7 +455,7 @@ def _annotations(value: t.Any) -> dict[str, str]:
         elif looks_secret(name.rpartition("/")[2]):
             text = REDACTED
         else:
-            text = shorten(redact_text(text[:100_000]))
+            text = redact_text(text)
         shown[shorten(name, 400)] = text
     return shown
 

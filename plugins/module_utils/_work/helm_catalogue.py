@@ -13,7 +13,7 @@ from .._estate.gitops import parse_yaml
 from .._estate.helm_releases import decode_release, is_release
 from .._estate.images import parse_image
 from .._estate.objects import EstateObject, Refused, dig, expand, identify, mapping, plain, pod_spec, sequence, whole
-from .._estate.redaction import redact, redact_text, secret_texts_of, shorten
+from .._estate.redaction import redact, redact_text, secret_texts_of
 from .findings import Finding, finding, ordered
 
 FORMAT = "cortex.larry.helm-catalogue/1"
@@ -136,7 +136,7 @@ def describe(thing: EstateObject) -> Release:
 
 
 def _line(value: t.Any, known: t.Sequence[str]) -> str | None:
-    return None if value is None else shorten(redact_text(str(value), known), 500)
+    return None if value is None else redact_text(str(value), known, 500)
 
 
 def _rendered(manifest: t.Any) -> tuple[list[str], list[dict[str, t.Any]], int]:

@@ -133,3 +133,10 @@ def test_csv_is_one_field_and_no_formula(hostile):
 
 def test_csv_leaves_numbers_numbers():
     assert text.escape_csv(-5) == '"-5"'
+
+
+@pytest.mark.parametrize("escape", ESCAPERS)
+def test_terminal_sequences_go_whole_not_in_part(escape):
+    shown = escape("\x1b[31mred\x1b[0m\x1b]0;owned\x07 \x9b1mbold\x1b(B")
+    assert "red" in shown and "bold" in shown
+    assert not re.search(r"31m|owned|0m|1m|\(B", shown)
