@@ -77,10 +77,8 @@ def entry_point(role: str, name: str, spec: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines about one entry point."""
     yield f"## `{name}`"
     yield ""
-    if spec.get("short_description"):
-        yield paragraphs(spec["short_description"])[0].rstrip(".") + "."
-        yield ""
-    for paragraph in paragraphs(spec.get("description")):
+    short = [f"{text.rstrip('.')}." for text in paragraphs(spec.get("short_description"))]
+    for paragraph in dict.fromkeys([*short, *paragraphs(spec.get("description"))]):
         yield paragraph
         yield ""
     options = dict(flattened(spec.get("options") or {}))
@@ -102,6 +100,11 @@ def entry_point(role: str, name: str, spec: Mapping[str, Any]) -> Iterator[str]:
     yield f"    name: cortex.larry.{role}"
     if name != "main":
         yield f"    tasks_from: {name}"
+    required = {key: option for key, option in (spec.get("options") or {}).items() if option.get("required")}
+    if required:
+        yield "  vars:"
+        for variable, option in required.items():
+            yield f"    {variable}: {(option.get('choices') or ['...'])[0]}"
     yield "```"
     yield ""
 

@@ -13,7 +13,7 @@ import urllib.parse
 from ._coordination.errors import CoordinationError, SettingsError
 from ._coordination.identity import Controller
 from ._coordination.session import Session
-from ._coordination.settings import Settings
+from ._coordination.settings import DEFAULT_TTL_MS, Settings
 
 # Options that every coordination module has; documented in the fragment cortex.larry.connection.
 CONNECTION_SPEC: dict[str, dict[str, t.Any]] = {
@@ -31,6 +31,7 @@ SOURCES = {
     "redis_password": ("larry_redis_password", "LARRY_REDIS_PASSWORD"),
     "redis_timeout": ("larry_redis_timeout", "LARRY_REDIS_TIMEOUT"),
     "prefix": ("larry_prefix", "LARRY_PREFIX"),
+    "ttl": ("larry_ttl", "LARRY_TTL"),
 }
 
 
@@ -99,6 +100,15 @@ class Context:
     def settings(self) -> Settings:
         """The connection settings of this task."""
         return settings_of(self.parameters)
+
+    @property
+    def ttl_ms(self) -> int:
+        """How long a lease of this task lives without renewal, in milliseconds; 15 seconds unless said otherwise."""
+        value = self.parameters.get("ttl")
+        try:
+            return DEFAULT_TTL_MS if value in (None, "") else int(value) * 1000
+        except (TypeError, ValueError):
+            raise SettingsError(f"The ttl must be a whole number of seconds, not {value!r}.") from None
 
     def session(self, member: bool | None = None, actor: str | None = None) -> Session:
         """A session for this caller; a member of the run when `member` (default: the option within_run)."""

@@ -29,16 +29,16 @@ def recount_rows(
     record: dict[str, t.Any], larry: str, directory: str, estate_path: str | None
 ) -> list[dict[str, t.Any]]:
     """Rows of the recounts that apply to the completed tasks of `larry`."""
-    rows = []
+    rows: dict[str, dict[str, t.Any]] = {}
     for task, spec in record["plan"]["tasks"].items():
         state = record["tasks"][task]
         if spec["larry"] != larry or state["status"] != "completed":
             continue
         for one in (state["result"] or {}).get("evidence") or []:
-            catalogue = _read_catalogue(os.path.join(directory, str(one["path"])))
+            catalogue = None if one["path"] in rows else _read_catalogue(os.path.join(directory, str(one["path"])))
             if catalogue is not None:
-                rows.append(_compare(catalogue, estate_path))
-    return rows
+                rows[one["path"]] = _compare(catalogue, estate_path)
+    return list(rows.values())
 
 
 def _read_catalogue(path: str) -> dict[str, t.Any] | None:

@@ -142,22 +142,15 @@ seealso:
   - module: cortex.larry.lock
 """
 EXAMPLES = r"""
-# The same in five playbooks at once, each with its own region.
-- name: Switch over when all five regions are ready
-  hosts: localhost
-  gather_facts: false
-  tasks:
-    - name: Prepare this region
-      ansible.builtin.command: /usr/local/bin/prepare-release {{ region }}
-      changed_when: true
-
-    - name: Wait for the other regions
-      cortex.larry.barrier:
-        name: release-2026-11
-        redis: redis://redis.example.com:6379
-        members: [eu-west, eu-north, us-east, us-west, ap-south]
-        member: "{{ region }}"
-        timeout: 1800
+# The same in five playbooks at once, each with its own region. All of them leave the barrier together.
+- name: Wait until all five regions are ready to switch over
+  cortex.larry.barrier:
+    name: release-2026-11
+    redis: redis://redis.example.com:6379
+    members: [eu-west, eu-north, us-east, us-west, ap-south]
+    member: "{{ region }}"
+    timeout: 1800
+  run_once: true
 
 - name: Wait until any five hosts of any playbooks are here
   cortex.larry.barrier:
@@ -301,7 +294,7 @@ ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     "turn": {"type": "float"},
     "join_within": {"type": "float", "default": 300.0},
     "generation": {"type": "int"},
-    "ttl": {"type": "int", "default": 15},
+    "ttl": {"type": "int"},
     "within_run": {"type": "bool", "default": False},
     **CONNECTION_SPEC,
 }
@@ -349,7 +342,7 @@ def execute(context: Context) -> dict[str, t.Any]:
         turn_s=wanted["turn"],
         join_within_s=join_within_s,
         generation=wanted["generation"],
-        ttl_ms=wanted["ttl"] * 1000,
+        ttl_ms=context.ttl_ms,
         token=token,
         keep=context.keep,
     )

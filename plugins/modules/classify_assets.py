@@ -13,10 +13,10 @@ description:
   - Reads the evidence of M(cortex.larry.catalog_deployments) and M(cortex.larry.catalog_helm_releases), verifies its
     digests, and writes a portfolio in which every asset has a category (such as database, ai, monitoring, ingress,
     storage, security, automation), tags, and a health score from 0 to 100.
-  - The score is C(round(100 * sum(weight * grade) / sum(weight))) over the checks that apply. The checks and their
-    weights are probes 15, resources 15, availability (replicas and disruption budget) 15, images 15, security
-    context 20, stability (restarts, readiness) 15, API version 10, backups of stateful workloads 15, references
-    10. Each grade is between 0 and 1 and written down with its reasons.
+  - The score is 100 times the sum of weight times grade, divided by the sum of the weights, over the checks that apply,
+    and rounded. The checks and their weights are probes 15, resources 15, availability (replicas and disruption
+    budget) 15, images 15, security context 20, stability (restarts, readiness) 15, API version 10, backups of stateful
+    workloads 15, references 10. Each grade is between 0 and 1 and written down with its reasons.
   - A check that does not apply, or whose facts the estate does not hold, is left out of both sums and listed as not
     measured. Owned objects take the score of their owner.
   - The evidence goes to C(evidence/<task_id>/) below O(coordination_dir). It is written whole or not at all and only
@@ -120,13 +120,15 @@ RETURN = r"""
 result:
   description:
     - The result of the task, in the form in which M(cortex.larry.task) takes it.
+    - When check mode finds no evidence to read, it holds C(skipped) with C(missing) and C(provide), one sentence each,
+      and nothing else but C(machine).
   returned: success
   type: dict
   contains:
     summary:
       description: Figures of the work by name.
       type: dict
-      returned: always
+      returned: when the work was done
       sample:
         assets: 163
         workload_health: 61.5
@@ -134,25 +136,29 @@ result:
       description: The gravest findings, at most 200; the evidence C(findings.json) has all.
       type: list
       elements: dict
-      returned: always
+      returned: when the work was done
     evidence:
       description: Title, path below O(coordination_dir), SHA-256 and size in bytes of each evidence file.
       type: list
       elements: dict
-      returned: always
+      returned: when the work was done
     changes:
       description: Always empty, because the estate is only read.
       type: list
       elements: dict
-      returned: always
+      returned: when the work was done
       sample: []
     public:
       description: Figures for the public state of the run, by place.
       type: dict
-      returned: always
+      returned: when the work was done
       sample:
         metrics:
           assets_classified: 163
+    skipped:
+      description: What is missing and how to provide it.
+      type: dict
+      returned: in check mode, when there is no evidence to read
     machine:
       description: Host name and machine id of the machine that did the work.
       type: dict

@@ -5,9 +5,97 @@
 
 from __future__ import annotations
 
-DOCUMENTATION = r"""TODO"""
-EXAMPLES = r"""TODO"""
-RETURN = r"""TODO"""
+DOCUMENTATION = r"""
+module: estate
+short_description: Make the working copy of a plan's estate
+version_added: 0.1.0
+description:
+  - Copies the estate that a plan names to C(work/estate) below the coordination directory, so that nothing is changed
+    where it came from. Where the program C(git) is there, the copy becomes a git repository of its own, with one
+    commit; the history of the source is not taken over.
+  - If the copy was made from the same files, it stays as it is, with all that was changed in it since. If the source
+    is another one by now, the copy is replaced.
+  - One controller does it at a time. The others wait up to two minutes and then find it done.
+author:
+  - The cortex.larry contributors (@cortex-larry)
+extends_documentation_fragment:
+  - cortex.larry.connection
+  - cortex.larry.attributes
+  - cortex.larry.attributes.coordination
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+options:
+  state:
+    description:
+      - V(prepared) means that the working copy is there.
+    type: str
+    default: prepared
+    choices: [prepared]
+  plan_file:
+    description:
+      - Path of the plan on the controller.
+      - The default is the plan that the inventory comes from, the variable C(larry_plan_file).
+    type: path
+  directory:
+    description:
+      - The coordination directory.
+      - The default is the one that the plan names, below the current directory.
+    type: path
+notes:
+  - The controller must have joined the run with M(cortex.larry.run), except in check mode; otherwise the reason is
+    C(NotJoined).
+seealso:
+  - module: cortex.larry.run
+  - module: cortex.larry.catalog_deployments
+"""
+EXAMPLES = r"""
+- name: Join the run
+  cortex.larry.run:
+
+- name: Make the working copy of the estate
+  cortex.larry.estate:
+  register: estate
+
+- name: Say where it is
+  ansible.builtin.debug:
+    var: estate.path
+"""
+RETURN = r"""
+path:
+  description: Absolute path of the working copy; null if the estate of the plan has no files.
+  returned: success
+  type: str
+  sample: /srv/larry/coordination/work/estate
+digest:
+  description: SHA-256 over the files of the source; null if there are none.
+  returned: success
+  type: str
+  sample: 5f1d7a3c9b2e4f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8
+git:
+  description: Whether the working copy is a git repository.
+  returned: success
+  type: bool
+reason:
+  description:
+    - Kind of a failure, for conditions in playbooks. C(msg) holds the sentence for people.
+    - V(SettingsError) - an option or the way to the server is wrong, nothing was changed.
+    - V(ServerUnavailable) - the server does not answer or refused the user.
+    - V(NotJoined) - there is no run, or this controller has not joined it.
+    - V(Busy) - another controller has been making the working copy for two minutes.
+  returned: failure
+  type: str
+  sample: NotJoined
+facts:
+  description:
+    - Details behind a failure, as the server gave them. Which there are depends on RV(reason).
+  returned: failure
+  type: dict
+"""
 
 import os
 import typing as t

@@ -122,54 +122,49 @@ seealso:
   - module: cortex.larry.event_info
 """
 EXAMPLES = r"""
-- name: Update the schema, one playbook at a time
-  hosts: localhost
-  gather_facts: false
-  tasks:
-    - name: With the lock
-      block:
-        - name: Take the lock, and wait for it up to ten minutes
-          cortex.larry.lock:
-            name: schema-update
-            redis: embedded # or redis://redis.example.com:6379
-            wait: 600
-            reason: update of the shop database
+# Two playbooks with these tasks never update at the same time, wherever they run.
+- name: Update the schema with the lock
+  run_once: true
+  block:
+    - name: Take the lock, and wait for it up to ten minutes
+      cortex.larry.lock:
+        name: schema-update
+        redis: embedded # or redis://redis.example.com:6379
+        wait: 600
+        reason: update of the shop database
 
-        - name: Do what only one may do
-          ansible.builtin.command: /usr/local/bin/update-schema
-          changed_when: true
-      always:
-        - name: Give the lock up
-          cortex.larry.lock:
-            name: schema-update
-            redis: embedded
-            state: released
+    - name: Do what only one may do
+      ansible.builtin.command: /usr/local/bin/update-schema
+      changed_when: true
+  always:
+    - name: Give the lock up
+      cortex.larry.lock:
+        name: schema-update
+        redis: embedded
+        state: released
 
-- name: Restart at most three hosts at once, over all playbooks and controllers
-  hosts: web
-  strategy: free
+# For a play with "strategy: free". At most three hosts restart at once, over all playbooks and controllers.
+- name: Restart with one of three slots
   module_defaults:
     group/cortex.larry.coordination:
       redis: redis://redis.example.com:6379
-  tasks:
-    - name: With one of three slots
-      block:
-        - name: Take a slot
-          cortex.larry.lock:
-            name: web-restart
-            slots: 3
-            wait: 1800
+  block:
+    - name: Take a slot
+      cortex.larry.lock:
+        name: web-restart
+        slots: 3
+        wait: 1800
 
-        - name: Restart
-          ansible.builtin.service:
-            name: nginx
-            state: restarted
-      always:
-        - name: Give the slot up
-          cortex.larry.lock:
-            name: web-restart
-            slots: 3
-            state: released
+    - name: Restart
+      ansible.builtin.service:
+        name: nginx
+        state: restarted
+  always:
+    - name: Give the slot up
+      cortex.larry.lock:
+        name: web-restart
+        slots: 3
+        state: released
 
 # The row holds the fence of its last writer, so a holder that was overtaken changes nothing.
 - name: Take the lock
@@ -315,7 +310,7 @@ ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     "name": {"type": "str", "required": True},
     "state": {"type": "str", "choices": ["held", "released"], "default": "held"},
     "wait": {"type": "float", "default": 0.0},
-    "ttl": {"type": "int", "default": 15},
+    "ttl": {"type": "int"},
     "slots": {"type": "int", "default": 1},
     "owner": {"type": "str"},
     "reason": {"type": "str"},
@@ -344,7 +339,7 @@ def execute(context: Context) -> dict[str, t.Any]:
     held = locks.acquire(
         name,
         wait_s=wanted["wait"],
-        ttl_ms=wanted["ttl"] * 1000,
+        ttl_ms=context.ttl_ms,
         slots=slots,
         owner=wanted["owner"],
         reason=wanted["reason"],

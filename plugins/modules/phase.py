@@ -222,7 +222,7 @@ ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     "larry": {"type": "str", "required": True},
     "state": {"type": "str", "choices": ["started", "watched", "finished", "left"], "required": True},
     "wait": {"type": "float", "default": 0.0},
-    "ttl": {"type": "int", "default": 15},
+    "ttl": {"type": "int"},
     **CONNECTION_SPEC,
 }
 
@@ -241,7 +241,7 @@ def execute(context: Context) -> dict[str, t.Any]:
     if wanted["state"] == "left":
         return {"changed": slots.leave(larry)["changed"], "larry": larry, "led": False}
     if wanted["state"] == "started":
-        slot = slots.take(larry, wait_s=wanted["wait"], ttl_ms=wanted["ttl"] * 1000)
+        slot = slots.take(larry, wait_s=wanted["wait"], ttl_ms=context.ttl_ms)
         if slot["status"] == "standby":
             return with_fact(
                 "larry_phase",

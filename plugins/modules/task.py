@@ -79,6 +79,12 @@ options:
       - The default is the plan that the inventory comes from, the variable C(larry_plan_file). Without a plan only
         the id of the task is answered.
     type: path
+  directory:
+    description:
+      - The coordination directory, for O(state=claimed); the working copy of the estate is below it, see
+        RV(estate_path).
+      - The default is the one that the plan names, below the current directory.
+    type: path
   fence:
     description:
       - RV(fence) of the claim. Required unless O(state=claimed).
@@ -263,10 +269,15 @@ task_parameters:
   sample:
     namespaces: [database, monitoring]
 estate_path:
-  description: Path of the estate, as the plan says; empty if it names none.
+  description: Path of the working copy of the estate; empty if the estate of the plan has no files.
   returned: success and O(state=claimed), when a task was claimed and there is a plan
   type: str
-  sample: /srv/gitops
+  sample: /srv/larry/coordination/work/estate
+coordination_dir:
+  description: Absolute path of the coordination directory.
+  returned: success and O(state=claimed), when a task was claimed and there is a plan
+  type: str
+  sample: /srv/larry/coordination
 dependencies:
   description: >-
     Results of the tasks that this one comes after (C(depends_on) and C(after)), by their ids. Those without a result
@@ -332,7 +343,11 @@ from ansible_collections.cortex.larry.plugins.module_utils._coordination.snapsho
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.tasks import TaskService
 from ansible_collections.cortex.larry.plugins.module_utils.module_entry import run_on_target
 from ansible_collections.cortex.larry.plugins.module_utils.options import CONNECTION_SPEC, Context, with_fact
-from ansible_collections.cortex.larry.plugins.module_utils.plan_access import coordination_directory, estate_directory, plan_of
+from ansible_collections.cortex.larry.plugins.module_utils.plan_access import (
+    coordination_directory,
+    estate_directory,
+    plan_of,
+)
 
 ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     "state": {
@@ -347,7 +362,7 @@ ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     "directory": {"type": "path"},
     "fence": {"type": "str"},
     "wait": {"type": "float", "default": 0.0},
-    "ttl": {"type": "int", "default": 15},
+    "ttl": {"type": "int"},
     "result": {"type": "dict"},
     "cause": {"type": "str"},
     "retry": {"type": "bool", "default": True},
@@ -404,7 +419,7 @@ def execute(context: Context) -> dict[str, t.Any]:
     if wanted["state"] == "claimed":
         if context.check_mode:
             return with_fact("larry_claim", simulated_claim(context))
-        reply = tasks.claim(wanted["worker"], wait_s=wanted["wait"], ttl_ms=wanted["ttl"] * 1000)
+        reply = tasks.claim(wanted["worker"], wait_s=wanted["wait"], ttl_ms=context.ttl_ms)
         claimed = reply["status"] == "claimed"
         return with_fact(
             "larry_claim",

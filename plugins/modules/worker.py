@@ -148,7 +148,7 @@ ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     "worker": {"type": "str", "required": True},
     "state": {"type": "str", "choices": ["registered", "left", "failed"], "default": "registered"},
     "wait": {"type": "float", "default": 0.0},
-    "ttl": {"type": "int", "default": 15},
+    "ttl": {"type": "int"},
     "cause": {"type": "str"},
     **CONNECTION_SPEC,
 }
@@ -163,7 +163,7 @@ def execute(context: Context) -> dict[str, t.Any]:
         return with_fact("larry_slot", {"changed": True, "worker": worker, "registered": registered, "standby": False})
     slots = SlotService(context.session(member=True, actor=worker))
     if wanted["state"] == "registered":
-        reply = slots.take(worker, wait_s=wanted["wait"], ttl_ms=wanted["ttl"] * 1000)
+        reply = slots.take(worker, wait_s=wanted["wait"], ttl_ms=context.ttl_ms)
         standby = reply["status"] == "standby"
         return with_fact(
             "larry_slot",

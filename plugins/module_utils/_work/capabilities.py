@@ -16,7 +16,7 @@ from . import portfolio as portfolios
 from .classification import merge_rules
 from .findings import MAX_IN_RESULT, Finding, by_severity
 from .machine import this_machine
-from .missing import skipped_without
+from .missing import skipped, skipped_without
 
 # What every inventory module takes; each adds its own to it.
 COMMON_ARGUMENTS: dict[str, dict[str, t.Any]] = {
@@ -124,7 +124,14 @@ def classify_assets(parameters: t.Mapping[str, t.Any], check_mode: bool = False)
     rules, problems = merge_rules(parameters["rules"] or ())
     if problems:
         raise EvidenceError(" ".join(problems))
-    inputs = _read_inputs(parameters)
+    try:
+        inputs = _read_inputs(parameters)
+    except EvidenceError as error:
+        if not check_mode:
+            raise
+        # In check mode the catalogues wrote nothing, so that there may be nothing to read, or older bytes.
+        missing = skipped(str(error), "Run the catalogues without check mode, then this task again.")
+        return Outcome(False, {**missing, "machine": this_machine()}, [])
     catalogued = inputs.get(catalogues.FORMAT)
     if catalogued is None:
         raise EvidenceError(

@@ -10,6 +10,7 @@ import json
 import os
 import pty
 import random
+import select
 import shutil
 import signal
 import socket
@@ -641,7 +642,8 @@ def test_prompt_on_a_terminal(home: str) -> None:
         nonlocal seen
         deadline = time.monotonic() + 10
         while text not in seen and time.monotonic() < deadline:
-            seen += os.read(parent, 4096)
+            if select.select([parent], [], [], 0.1)[0]:
+                seen += os.read(parent, 4096)
         assert text in seen, seen
         seen = seen.split(text, 1)[1]
 

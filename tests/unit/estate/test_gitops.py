@@ -12,6 +12,7 @@ import pathlib
 
 import pytest
 import yaml
+
 from ansible_collections.cortex.larry.plugins.module_utils import _estate
 from ansible_collections.cortex.larry.plugins.module_utils._estate import gitops
 from ansible_collections.cortex.larry.plugins.module_utils._estate.errors import ItemRefused
@@ -65,7 +66,8 @@ def test_the_order_is_the_same_every_time() -> None:
 
 
 def test_a_broken_document_costs_itself_alone(tmp_path: pathlib.Path) -> None:
-    text = POD % "first" + "---\na: [unclosed\n---\n" + POD % "second" + "--- # a comment\n# nothing\n---\n" + POD % "third"
+    text = POD % "first" + "---\na: [unclosed\n---\n" + POD % "second"
+    text += "--- # a comment\n# nothing\n---\n" + POD % "third"
     (tmp_path / "mixed.yaml").write_text(text)
     objects, refused = read(tmp_path)
     assert [o.identity.name for o in objects] == ["first", "second", "third"]
@@ -105,11 +107,11 @@ def test_lists_of_every_form_are_expanded(tmp_path: pathlib.Path) -> None:
         ("apiVersion: 1\nkind: Pod\nmetadata: {name: a}\n", "no apiVersion"),
         ("apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: [x]}\n", "namespace that is not a text"),
         (f"apiVersion: v1\nkind: Pod\nmetadata: {{name: {'a' * 300}}}\n", "longer than 253"),
-        ("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: !!python/object/apply:os.system [ls]\n", "not valid YAML"),
+        ("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: !!python/object/apply:os.system [ls]\n", "valid YAML"),
         ("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: !!binary aGk=\n", "type bytes"),
         ("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: .nan\n", "not finite"),
         ("apiVersion: v1\nkind: Pod\nmetadata: &m {name: a, self: *m}\n", "alias to itself"),
-        ("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {? [x] : y}\n", "name is not a text|unhashable|not valid"),
+        ("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {? [x] : y}\n", "not a text|unhashable|not valid"),
     ],
 )
 def test_what_is_no_object_is_refused_with_its_reason(tmp_path: pathlib.Path, text: str, reason: str) -> None:
@@ -206,7 +208,8 @@ def test_hostile_files_cost_themselves_alone(tmp_path: pathlib.Path) -> None:
 
 def test_sizes_are_bounded(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gitops, "MAX_DOCUMENT_BYTES", 2000)
-    (tmp_path / "a.yaml").write_text(POD % "small" + "---\n" + POD % "large" + "# " + "x" * 3000 + "\n---\n" + POD % "next")
+    large = POD % "large" + "# " + "x" * 3000 + "\n"
+    (tmp_path / "a.yaml").write_text("---\n".join([POD % "small", large, POD % "next"]))
     (tmp_path / "b.json").write_text(json.dumps({"a": "x" * 3000}))
     objects, refused = read(tmp_path)
     assert [o.identity.name for o in objects] == ["small", "next"]
@@ -240,7 +243,7 @@ def test_other_sources() -> None:
         _estate.open_source({})
 
 
-def test_without_pyyaml_the_source_says_what_to_install(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pyyaml_it_says_what_to_install(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gitops, "yaml", None)
     with pytest.raises(_estate.LibraryMissing, match="PyYAML"):
         _estate.open_source({"path": str(tmp_path)})

