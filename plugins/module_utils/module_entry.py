@@ -24,10 +24,12 @@ def run_on_target(
     module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **(rules or {}))
     parameters = with_sources(module.params)
     module.no_log_values.update(secrets_of(parameters))
+    caller = dict(parameters.get("caller") or {})
+    host = str(caller.pop("host", os.uname().nodename))
     context = Context(
         parameters=parameters,
-        controller=Controller.of_process(os.getppid()),
-        host=os.uname().nodename,
+        controller=Controller(**caller) if caller else Controller.of_process(os.getppid()),
+        host=host,
         check_mode=module.check_mode,
         keep=False,
     )

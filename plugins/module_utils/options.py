@@ -13,7 +13,7 @@ import urllib.parse
 from ._coordination.errors import CoordinationError, SettingsError
 from ._coordination.identity import Controller
 from ._coordination.session import Session
-from ._coordination.settings import DEFAULT_TTL_MS, Settings
+from ._coordination.settings import DEFAULT_TTL_MS, Settings, check_ttl
 
 # Options that every coordination module has; documented in the fragment cortex.larry.connection.
 CONNECTION_SPEC: dict[str, dict[str, t.Any]] = {
@@ -22,6 +22,8 @@ CONNECTION_SPEC: dict[str, dict[str, t.Any]] = {
     "redis_password": {"type": "str", "no_log": True},
     "redis_timeout": {"type": "float"},
     "prefix": {"type": "str"},
+    # Set by the action plugin when a task runs on its target, so that every task of a host is the same caller there.
+    "caller": {"type": "dict"},
     "run_on": {"type": "str", "choices": ["controller", "target"], "default": "controller"},
 }
 # Where an option that a task leaves out is looked for: a variable, then the environment.
@@ -106,15 +108,16 @@ class Context:
         """How long a lease of this task lives without renewal, in milliseconds; 15 seconds unless said otherwise."""
         value = self.parameters.get("ttl")
         try:
-            return DEFAULT_TTL_MS if value in (None, "") else int(value) * 1000
+            milliseconds = DEFAULT_TTL_MS if value in (None, "") else int(value) * 1000
         except (TypeError, ValueError):
             raise SettingsError(f"The ttl must be a whole number of seconds, not {value!r}.") from None
+        return check_ttl(milliseconds)
 
     def session(self, member: bool | None = None, actor: str | None = None) -> Session:
         """A session for this caller; a member of the run when `member` (default: the option within_run)."""
         if member is None:
             member = bool(self.parameters.get("within_run"))
-        return Session(self.settings, self.controller, self.host, member=member, actor=actor)
+        return Session(self.settings, self.controller, self.host, member=member, actor=actor, keep=self.keep)
 
     def required(self, *names: str) -> list[t.Any]:
         """The values of parameters that this state needs.
@@ -130,7 +133,7 @@ class Context:
 
 def failure_of(error: CoordinationError) -> dict[str, t.Any]:
     """The result of a task that failed with this error."""
-    return {"failed": True, "changed": False, "msg": error.sentence, "reason": type(error).__name__, "facts": error.facts}
+    return {"failed": True, "changed": False, "msg": error.sentence, "error_class": type(error).__name__, "facts": error.facts}
 
 
 def with_fact(name: str, result: dict[str, t.Any]) -> dict[str, t.Any]:

@@ -56,7 +56,7 @@ def publish_turn(context: Context, larry: str, finish: bool) -> dict[str, t.Any]
     """
     plan = plan_of(context)
     if context.check_mode:
-        return {"changed": True, "published": True, "report": None, "unmet": [], "failed": []}
+        return {"changed": True, "published": True, "report": None, "unmet": [], "failed_tasks": []}
     session = context.session(member=True, actor=larry)
     runs, locks = RunService(session), LockService(session)
     record = runs.look()
@@ -71,7 +71,7 @@ def publish_turn(context: Context, larry: str, finish: bool) -> dict[str, t.Any]
     try:
         written = write_reports(session, plan, directory)
         if finish:
-            failed = written["failed"]
+            failed = written["failed_tasks"]
             runs.finish("failed" if failed else "completed", written["report"], written["log_head"])
             # Once more, so that the report holds the last entry of the log, too.
             written = write_reports(session, plan, directory)
@@ -104,7 +104,7 @@ def write_reports(session: Session, plan: Plan, directory: str) -> dict[str, t.A
             for one in summary["model"]["criteria"]
         ],
         "unmet": [one["id"] for one in summary["model"]["criteria"] if one["state"] == "unmet"],
-        "failed": sorted(task for task, one in record["tasks"].items() if one["status"] == "failed"),
+        "failed_tasks": sorted(task for task, one in record["tasks"].items() if one["status"] == "failed"),
         "log_head": record["run"]["log_head"],
     }
 
@@ -112,7 +112,7 @@ def write_reports(session: Session, plan: Plan, directory: str) -> dict[str, t.A
 def _outcome(session: Session, plan: Plan, directory: str) -> dict[str, t.Any]:
     """What the controllers that did not publish need for their exit code."""
     failed = [task for task in plan.tasks if session.client.get(session.key(f"task:status:{task}")) == "failed"]
-    return {"failed": sorted(failed), "report": None, "directory": directory}
+    return {"failed_tasks": sorted(failed), "report": None, "directory": directory}
 
 
 def regenerate(files: list[str], output: str, check_mode: bool) -> dict[str, t.Any]:

@@ -69,7 +69,7 @@ path:
   returned: success
   type: str
   sample: /srv/larry/coordination/archive/20261121T074001Z-3f9a1c.tar.gz
-reason:
+error_class:
   description:
     - Kind of a failure, for conditions in playbooks. C(msg) holds the sentence for people.
     - V(SettingsError) - an option or the way to the server is wrong, nothing was changed.
@@ -80,7 +80,7 @@ reason:
   sample: NotJoined
 facts:
   description:
-    - Details behind a failure, as the server gave them. Which there are depends on RV(reason).
+    - Details behind a failure, as the server gave them. Which there are depends on RV(error_class).
   returned: failure
   type: dict
 """
@@ -88,6 +88,7 @@ facts:
 import os
 import typing as t
 
+from ansible_collections.cortex.larry.plugins.module_utils._coordination.errors import SettingsError
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.runs import RunService
 from ansible_collections.cortex.larry.plugins.module_utils.module_entry import run_on_target
 from ansible_collections.cortex.larry.plugins.module_utils.options import CONNECTION_SPEC, Context
@@ -109,7 +110,10 @@ def execute(context: Context) -> dict[str, t.Any]:
     if context.check_mode:
         run = RunService(session).look().get("id")
         return {"changed": run is not None, "path": os.path.join(directory, "archive", f"{run}.tar.gz") if run else None}
-    return {"changed": True, "path": write_archive(session, plan, directory)}
+    try:
+        return {"changed": True, "path": write_archive(session, plan, directory)}
+    except OSError as error:
+        raise SettingsError(f"The archive below {directory} cannot be written: {error.strerror}.") from error
 
 
 def main() -> None:

@@ -59,7 +59,7 @@ options:
     description:
       - Who is expected, by name. One of them must be O(member).
       - Everybody must give the same names in the same order, and each name once. The first one to arrive in a
-        generation fixes them, and whoever expects others fails with the reason C(Refused).
+        generation fixes them, and whoever expects others fails with the error class C(Refused).
       - Give either O(members) or O(count) with O(state=passed). With O(within_run) both can be left out; then the
         Larrys of the plan are expected, and O(policy), O(timeout) and O(join_within) are those of the plan, whatever
         the task says.
@@ -73,7 +73,7 @@ options:
   member:
     description:
       - Who arrives. Required with O(members). One member can arrive once in a generation; if another controller has
-        arrived under this name and is alive, the task fails with the reason C(Refused).
+        arrived under this name and is alive, the task fails with the error class C(Refused).
       - The default is the controller with the inventory host, which suits O(count). So each host of a play counts as
         one, and the hosts of different playbooks are different members.
     type: str
@@ -86,7 +86,7 @@ options:
     type: str
     default: fail
     choices:
-      fail: The barrier breaks at once, for all who wait, with the reason C(BarrierFailed) and the cause.
+      fail: The barrier breaks at once, for all who wait, with the error class C(BarrierFailed) and the cause.
       shrink: The others go on without the dead; RV(missing) names them.
       wait: The dead are waited for until O(timeout); they can come back under the same name. An alert is published.
   timeout:
@@ -114,20 +114,20 @@ options:
     description:
       - Which meeting is meant. If it is over, the task returns at once with its outcome, open or failed. Outcomes are
         kept of the last 16 generations; an older one counts as open.
-      - A number above the next generation fails with the reason C(Refused).
+      - A number above the next generation fails with the error class C(Refused).
       - By default the next one to open.
     type: int
   ttl:
     description:
       - Seconds after which an arrival that is not renewed counts as dead. From V(1) to V(86400).
       - With O(run_on=target) nobody renews it, so it must be longer than the wait.
+      - If left out, the variable C(larry_ttl) is taken, else the environment variable E(LARRY_TTL), else 15 seconds.
     type: int
-    default: 15
   within_run:
     description:
       - Act as a member of the run that this controller has joined. Events go to the log of the run, members that are
         Larrys are judged by their phase (see O(policy)), and the barrier stays shut while a Larry is paused.
-      - Fails with the reason C(NotJoined) where the controller has not joined a run.
+      - Fails with the error class C(NotJoined) where the controller has not joined a run.
     type: bool
     default: false
 notes:
@@ -252,7 +252,7 @@ ansible_facts:
     larry_barrier:
       description: All of the above.
       type: dict
-reason:
+error_class:
   description:
     - Kind of a failure, for conditions in playbooks. C(msg) holds the sentence for people.
     - V(SettingsError) - an option or the way to the server is wrong, nothing was changed.
@@ -267,7 +267,7 @@ reason:
   sample: BarrierFailed
 facts:
   description:
-    - Details behind a failure, as the server gave them. Which there are depends on RV(reason).
+    - Details behind a failure, as the server gave them. Which there are depends on RV(error_class).
   returned: failure
   type: dict
 """
@@ -347,7 +347,8 @@ def execute(context: Context) -> dict[str, t.Any]:
         keep=context.keep,
     )
     result = {
-        "changed": True,
+        # Asking a generation that opened before changes nothing.
+        "changed": not reply.get("over", False),
         "name": name,
         "open": reply["status"] == "open",
         "state": reply["status"],

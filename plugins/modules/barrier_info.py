@@ -121,7 +121,7 @@ outcomes:
       description: Who was missing, each with C(member) and C(why).
       type: list
       elements: dict
-reason:
+error_class:
   description:
     - Kind of a failure, for conditions in playbooks. C(msg) holds the sentence for people.
     - V(SettingsError) - an option or the way to the server is wrong, nothing was changed.
@@ -131,7 +131,7 @@ reason:
   sample: ServerUnavailable
 facts:
   description:
-    - Details behind a failure, as the server gave them. Which there are depends on RV(reason).
+    - Details behind a failure, as the server gave them. Which there are depends on RV(error_class).
   returned: failure
   type: dict
 """

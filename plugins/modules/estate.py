@@ -80,7 +80,7 @@ git:
   description: Whether the working copy is a git repository.
   returned: success
   type: bool
-reason:
+error_class:
   description:
     - Kind of a failure, for conditions in playbooks. C(msg) holds the sentence for people.
     - V(SettingsError) - an option or the way to the server is wrong, nothing was changed.
@@ -92,12 +92,13 @@ reason:
   sample: NotJoined
 facts:
   description:
-    - Details behind a failure, as the server gave them. Which there are depends on RV(reason).
+    - Details behind a failure, as the server gave them. Which there are depends on RV(error_class).
   returned: failure
   type: dict
 """
 
 import os
+import subprocess
 import typing as t
 
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.errors import SettingsError
@@ -132,6 +133,9 @@ def execute(context: Context) -> dict[str, t.Any]:
             return prepare_working_copy(str(plan.estate_path), target)
         finally:
             locks.release("larry-estate")
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode(errors="replace").strip()
+        raise SettingsError(f"git could not make the working copy {target} of the estate: {said}.") from error
     except OSError as error:
         raise SettingsError(f"The working copy {target} of the estate cannot be made: {error}.") from error
 

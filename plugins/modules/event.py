@@ -56,7 +56,7 @@ options:
       - Write to the log of the run that this controller has joined, which its report takes up. That log is complete
         and kept until the run is cleaned up.
       - Without it the event goes to the log of those outside a run, which keeps the last 10,000 events or so.
-      - Fails with the reason C(NotJoined) where the controller has not joined a run.
+      - Fails with the error class C(NotJoined) where the controller has not joined a run.
     type: bool
     default: false
 seealso:
@@ -106,7 +106,7 @@ timestamp:
   returned: success, not in check mode
   type: str
   sample: "2026-11-21T08:23:09.392939Z"
-reason:
+error_class:
   description:
     - Kind of a failure, for conditions in playbooks. C(msg) holds the sentence for people.
     - V(SettingsError) - an option or the way to the server is wrong, nothing was changed.
@@ -117,7 +117,7 @@ reason:
   sample: NotJoined
 facts:
   description:
-    - Details behind a failure, as the server gave them. Which there are depends on RV(reason).
+    - Details behind a failure, as the server gave them. Which there are depends on RV(error_class).
   returned: failure
   type: dict
 """
@@ -144,7 +144,7 @@ def execute(context: Context) -> dict[str, t.Any]:
     if context.check_mode:
         return {"changed": True, "event": wanted["event"], "channel": channel, "id": None}
     reply = EventService(context.session()).publish(wanted["event"], wanted["data"], alert=wanted["alert"])
-    return {"changed": True, "event": wanted["event"], "channel": channel, "id": reply["id"], "timestamp": reply["timestamp"]}
+    return {"changed": True, "event": wanted["event"], "channel": reply["channel"], "id": reply["id"], "timestamp": reply["timestamp"]}
 
 
 def main() -> None:

@@ -118,7 +118,7 @@ last:
   returned: success
   type: str
   sample: "42"
-reason:
+error_class:
   description:
     - Kind of a failure, for conditions in playbooks. C(msg) holds the sentence for people.
     - V(SettingsError) - an option or the way to the server is wrong, nothing was changed.
@@ -128,11 +128,12 @@ reason:
   sample: ServerUnavailable
 facts:
   description:
-    - Details behind a failure, as the server gave them. Which there are depends on RV(reason).
+    - Details behind a failure, as the server gave them. Which there are depends on RV(error_class).
   returned: failure
   type: dict
 """
 
+import time
 import typing as t
 
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.events import EventService
@@ -160,11 +161,13 @@ def execute(context: Context) -> dict[str, t.Any]:
     read = service.read(wanted["since"], wanted["count"])
     found = [event for event in read if fits(event)]
     last = read[-1]["id"] if read else wanted["since"]
-    if not found and wanted["wait"] > 0:
-        for event in service.follow(last, wanted["wait"]):
+    deadline = time.monotonic() + wanted["wait"]
+    while not found and (left := deadline - time.monotonic()) > 0:
+        for event in service.follow(last, left):
             last = event["id"]
             if fits(event):
                 found.append(event)
+            if found or time.monotonic() > deadline:
                 break
     return {"changed": False, "events": found, "last": last}
 

@@ -61,7 +61,7 @@ options:
     description:
       - Seconds to wait for the lock, for O(state=held). With V(0) the server is asked once.
       - A waiting task is woken when the lock becomes free, without polling. When the time is over, the task fails
-        with the reason C(Busy), and names the holders, what for, and how long they hold it still.
+        with the error class C(Busy), and names the holders, what for, and how long they hold it still.
       - A waiting task occupies one fork of Ansible.
     type: float
     default: 0.0
@@ -71,12 +71,12 @@ options:
       - It bounds how long others wait after a crash of the machine, and how long the server may be away before the
         lock is lost. It does not bound the block that the lock protects, except with O(run_on=target), where nobody
         renews.
+      - If left out, the variable C(larry_ttl) is taken, else the environment variable E(LARRY_TTL), else 15 seconds.
     type: int
-    default: 15
   slots:
     description:
       - How many can hold the lock at once.
-      - While a lock is in use, everybody must name the same number; another one fails with the reason C(Refused).
+      - While a lock is in use, everybody must name the same number; another one fails with the error class C(Refused).
     type: int
     default: 1
   owner:
@@ -102,7 +102,7 @@ options:
     description:
       - Act as a member of the run that this controller has joined. Events of the lock then go to the log of the run,
         and refusals are logged too. It is the same lock with and without.
-      - Fails with the reason C(NotJoined) where the controller has not joined a run.
+      - Fails with the error class C(NotJoined) where the controller has not joined a run.
     type: bool
     default: false
 notes:
@@ -281,7 +281,7 @@ holders:
       description: >-
         Milliseconds until then. Negative for a foreign one that never expires; it can be missing for a foreign one.
       type: int
-reason:
+error_class:
   description:
     - Kind of a failure, for conditions in playbooks. C(msg) holds the sentence for people.
     - V(SettingsError) - an option or the way to the server is wrong, nothing was changed.
@@ -294,14 +294,14 @@ reason:
   sample: Busy
 facts:
   description:
-    - Details behind a failure, as the server gave them. Which there are depends on RV(reason).
+    - Details behind a failure, as the server gave them. Which there are depends on RV(error_class).
   returned: failure
   type: dict
 """
 
 import typing as t
 
-from ansible_collections.cortex.larry.plugins.module_utils._coordination.errors import Busy, Refused
+from ansible_collections.cortex.larry.plugins.module_utils._coordination.errors import Busy
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.locks import LockService, holders_sentence
 from ansible_collections.cortex.larry.plugins.module_utils.module_entry import run_on_target
 from ansible_collections.cortex.larry.plugins.module_utils.options import CONNECTION_SPEC, Context
@@ -328,8 +328,6 @@ def execute(context: Context) -> dict[str, t.Any]:
     if wanted["state"] == "released":
         reply = locks.release(name, slots=slots, force=wanted["force"], reason=wanted["reason"], probe=context.check_mode)
         released = reply["released"]
-        if not released and reply["holders"] and wanted["force"]:
-            raise Refused(f"The lock {name} could not be taken from {holders_sentence(reply['holders'])}.", **reply)
         return {"changed": bool(released), "name": name, "released": released, "holders": reply["holders"]}
     if context.check_mode:
         view = locks.look(name)

@@ -137,7 +137,7 @@ holders:
       since: "1795249388228190"
       deadline: "1795249403228000"
       left_ms: 14861
-reason:
+error_class:
   description:
     - Kind of a failure, for conditions in playbooks. C(msg) holds the sentence for people.
     - V(SettingsError) - an option or the way to the server is wrong, nothing was changed.
@@ -147,7 +147,7 @@ reason:
   sample: ServerUnavailable
 facts:
   description:
-    - Details behind a failure, as the server gave them. Which there are depends on RV(reason).
+    - Details behind a failure, as the server gave them. Which there are depends on RV(error_class).
   returned: failure
   type: dict
 """

@@ -63,10 +63,10 @@ options:
   ttl:
     description:
       - Seconds after which the place is free if nobody renews it, for O(state=started).
+      - If left out, the variable C(larry_ttl) is taken, else the environment variable E(LARRY_TTL), else 15 seconds.
     type: int
-    default: 15
 notes:
-  - The controller must have joined the run with M(cortex.larry.run); otherwise the reason is C(NotJoined).
+  - The controller must have joined the run with M(cortex.larry.run); otherwise the error class is C(NotJoined).
   - The phase is visible in the keys C(phase:LARRY:status), C(phase:LARRY:progress), C(phase:LARRY:started_at) and
     C(phase:LARRY:completed_at).
 seealso:
@@ -194,7 +194,7 @@ ansible_facts:
     larry_phase:
       description: All of the above.
       type: dict
-reason:
+error_class:
   description:
     - Kind of a failure, for conditions in playbooks. C(msg) holds the sentence for people.
     - V(SettingsError) - an option or the way to the server is wrong, nothing was changed.
@@ -206,7 +206,7 @@ reason:
   sample: NotJoined
 facts:
   description:
-    - Details behind a failure, as the server gave them. Which there are depends on RV(reason).
+    - Details behind a failure, as the server gave them. Which there are depends on RV(error_class).
   returned: failure
   type: dict
 """

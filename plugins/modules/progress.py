@@ -53,7 +53,7 @@ options:
       - What is being done, for those who watch.
     type: str
 notes:
-  - The controller must have joined the run with M(cortex.larry.run); otherwise the reason is C(NotJoined).
+  - The controller must have joined the run with M(cortex.larry.run); otherwise the error class is C(NotJoined).
 seealso:
   - module: cortex.larry.task
 """
@@ -88,7 +88,7 @@ state:
   returned: success
   type: str
   sample: held
-reason:
+error_class:
   description:
     - Kind of a failure, for conditions in playbooks. C(msg) holds the sentence for people.
     - V(SettingsError) - an option or the way to the server is wrong, nothing was changed.
@@ -100,7 +100,7 @@ reason:
   sample: NotJoined
 facts:
   description:
-    - Details behind a failure, as the server gave them. Which there are depends on RV(reason).
+    - Details behind a failure, as the server gave them. Which there are depends on RV(error_class).
   returned: failure
   type: dict
 """

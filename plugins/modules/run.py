@@ -125,7 +125,7 @@ server:
   returned: success and O(state=joined)
   type: str
   sample: redis://redis.example.com:6379
-reason:
+error_class:
   description:
     - Kind of a failure, for conditions in playbooks. C(msg) holds the sentence for people.
     - V(SettingsError) - an option or the way to the server is wrong, nothing was changed.
@@ -138,7 +138,7 @@ reason:
   sample: RunConflict
 facts:
   description:
-    - Details behind a failure, as the server gave them. Which there are depends on RV(reason).
+    - Details behind a failure, as the server gave them. Which there are depends on RV(error_class).
   returned: failure
   type: dict
 """

@@ -15,7 +15,7 @@ description:
   - A claimed task is a lease, which a keeper process beside C(ansible-playbook) renews until the deadline of the
     attempt (twice the planned duration unless the plan says otherwise). Each claim has a fence, RV(fence), a number
     that is greater than that of every claim of this task before. Only the holder, with this fence and before the
-    deadline, can settle the task; anybody else fails with the reason C(Fenced). So a task has at most one accepted
+    deadline, can settle the task; anybody else fails with the error class C(Fenced). So a task has at most one accepted
     result, whatever died on the way.
   - What a task does outside can happen more than once, because an attempt that was lost is made again. Ask with
     O(state=held) before each effect, and make the effect such that doing it twice is doing it once, by the id of the
@@ -39,7 +39,7 @@ attributes:
     support: none
     details:
       - Each claim is for another task, except that a worker which has a task already gets the same one again.
-        Settling a task a second time fails with the reason C(Fenced).
+        Settling a task a second time fails with the error class C(Fenced).
 options:
   state:
     description:
@@ -99,8 +99,8 @@ options:
   ttl:
     description:
       - Seconds after which the task can be claimed by others if nobody renews the lease, for O(state=claimed).
+      - If left out, the variable C(larry_ttl) is taken, else the environment variable E(LARRY_TTL), else 15 seconds.
     type: int
-    default: 15
   result:
     description:
       - What the task found and did, kept with the task and taken up in the report. For O(state=completed),
@@ -126,7 +126,7 @@ options:
     type: bool
     default: true
 notes:
-  - The controller must have joined the run with M(cortex.larry.run); otherwise the reason is C(NotJoined).
+  - The controller must have joined the run with M(cortex.larry.run); otherwise the error class is C(NotJoined).
   - The server answers a claim with the id of a task and the results of those before it. Role and parameters come from
     the plan on this controller, so nobody who can write to the server decides what runs on your machines.
   - The lease is visible as the key C(task:lock:TASK) with the id of the Larry. Deleting it revokes the claim; the old
@@ -316,7 +316,7 @@ ansible_facts:
     larry_claim:
       description: All of the above.
       type: dict
-reason:
+error_class:
   description:
     - Kind of a failure, for conditions in playbooks. C(msg) holds the sentence for people.
     - V(SettingsError) - an option or the way to the server is wrong, nothing was changed.
@@ -331,7 +331,7 @@ reason:
   sample: Fenced
 facts:
   description:
-    - Details behind a failure, as the server gave them. Which there are depends on RV(reason).
+    - Details behind a failure, as the server gave them. Which there are depends on RV(error_class).
   returned: failure
   type: dict
 """

@@ -16,7 +16,7 @@ description:
     own limit is shown by M(cortex.larry.tokens_info) and not enforced.
   - When used and held tokens exceed 90 % of the Larry's limit, what is above that line is drawn from the one
     emergency pool of the run as long as it lasts, and the alert C(tokens_reserve_deployed) says so.
-  - A request that fits neither fails with the reason C(BudgetExceeded) before it is made.
+  - A request that fits neither fails with the error class C(BudgetExceeded) before it is made.
 author:
   - The cortex.larry contributors (@cortex-larry)
 extends_documentation_fragment:
@@ -75,7 +75,7 @@ options:
     type: float
     default: 300.0
 notes:
-  - The controller must have joined the run with M(cortex.larry.run); otherwise the reason is C(NotJoined).
+  - The controller must have joined the run with M(cortex.larry.run); otherwise the error class is C(NotJoined).
 seealso:
   - module: cortex.larry.tokens_info
 """
@@ -136,7 +136,7 @@ reserve_left:
   returned: success and O(state=reserved), not in check mode
   type: int
   sample: 25000
-reason:
+error_class:
   description:
     - Kind of a failure, for conditions in playbooks. C(msg) holds the sentence for people.
     - V(SettingsError) - an option or the way to the server is wrong, nothing was changed.
@@ -151,7 +151,7 @@ reason:
   sample: BudgetExceeded
 facts:
   description:
-    - Details behind a failure, as the server gave them. Which there are depends on RV(reason).
+    - Details behind a failure, as the server gave them. Which there are depends on RV(error_class).
   returned: failure
   type: dict
 """

@@ -56,14 +56,14 @@ options:
   ttl:
     description:
       - Seconds after which the place is free if nobody renews it.
+      - If left out, the variable C(larry_ttl) is taken, else the environment variable E(LARRY_TTL), else 15 seconds.
     type: int
-    default: 15
   cause:
     description:
       - Why the worker failed or left. It becomes the cause of its task's lost attempt, and stands in the alert.
     type: str
 notes:
-  - The controller must have joined the run with M(cortex.larry.run); otherwise the reason is C(NotJoined).
+  - The controller must have joined the run with M(cortex.larry.run); otherwise the error class is C(NotJoined).
   - It registers the machine that this module runs on as evidence of where the worker works.
 seealso:
   - module: cortex.larry.run
@@ -121,7 +121,7 @@ ansible_facts:
     larry_slot:
       description: All of the above.
       type: dict
-reason:
+error_class:
   description:
     - Kind of a failure, for conditions in playbooks. C(msg) holds the sentence for people.
     - V(SettingsError) - an option or the way to the server is wrong, nothing was changed.
@@ -133,7 +133,7 @@ reason:
   sample: NotJoined
 facts:
   description:
-    - Details behind a failure, as the server gave them. Which there are depends on RV(reason).
+    - Details behind a failure, as the server gave them. Which there are depends on RV(error_class).
   returned: failure
   type: dict
 """

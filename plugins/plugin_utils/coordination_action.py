@@ -13,6 +13,7 @@ so what this file imports, the Redis client above all, is inherited by every for
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
 import typing as t
@@ -53,22 +54,29 @@ class CoordinationAction(ActionBase):
         name = str(self._task.action).rsplit(".", 1)[-1]
         module = importlib.import_module(_MODULES + name)
         sent = {str(option): value for option, value in self._task.args.items()}
-        if str(sent.get("run_on", "controller")) == "target":
-            return self._execute_module(module_name=str(self._task.action), module_args=sent, task_vars=variables)
         checked = ArgumentSpecValidator(
             module.ARGUMENT_SPEC, **getattr(module, "ARGUMENT_RULES", {})
         ).validate(sent)
         if checked.error_messages:
             raise AnsibleActionFail("; ".join(checked.error_messages))
 
+        controller = controller_of_fork()
+        host = str(variables.get("inventory_hostname", "localhost"))
+
         def variable(option: str) -> t.Any:
             value = variables.get(option)
             return None if value is None else self._templar.template(value)
 
+        if str(sent.get("run_on", "controller")) == "target":
+            # The target has neither our variables nor a process that lives as long as the play.
+            known = with_sources({**dict.fromkeys(module.ARGUMENT_SPEC), **sent}, variable)
+            known["caller"] = {**dataclasses.asdict(controller), "host": host}
+            arguments = {name: plain(value) for name, value in known.items() if value is not None and name in module.ARGUMENT_SPEC}
+            return self._execute_module(module_name=str(self._task.action), module_args=arguments, task_vars=variables)
         context = Context(
             parameters=plain(with_sources(checked.validated_parameters, variable)),
-            controller=controller_of_fork(),
-            host=str(variables.get("inventory_hostname", "localhost")),
+            controller=controller,
+            host=host,
             check_mode=bool(self._task.check_mode),
             plan_file=plain(variable("larry_plan_file")),
         )

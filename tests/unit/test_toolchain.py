@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import bootstrap
 import count_tests
@@ -58,6 +59,19 @@ def tiny(tmp_path: Path) -> bootstrap.Environment:
     return bootstrap.Environment(".venv-tiny", "tiny.txt", (version,), 1)
 
 
+@pytest.fixture
+def without_pip(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make environments without pip, which takes most of the time; nothing can be installed into them."""
+    run_logged = bootstrap.run_logged
+
+    def quicker(command: list[str], *others: Any) -> None:
+        if "venv" in command:
+            run_logged([*command, "--without-pip"], *others)
+
+    monkeypatch.setattr(bootstrap, "run_logged", quicker)
+
+
+@pytest.mark.usefixtures("without_pip")
 def test_an_environment_is_made_once(tmp_path: Path, tiny: bootstrap.Environment) -> None:
     assert bootstrap.make(tiny, tmp_path)
     made = (tmp_path / ".venv-tiny" / "pyvenv.cfg").stat().st_mtime_ns
@@ -65,6 +79,7 @@ def test_an_environment_is_made_once(tmp_path: Path, tiny: bootstrap.Environment
     assert (tmp_path / ".venv-tiny" / "pyvenv.cfg").stat().st_mtime_ns == made
 
 
+@pytest.mark.usefixtures("without_pip")
 def test_another_lock_or_a_broken_environment_makes_it_anew(tmp_path: Path, tiny: bootstrap.Environment) -> None:
     bootstrap.make(tiny, tmp_path)
     (tmp_path / "tiny.txt").write_text("# something else\n", encoding="utf-8")
@@ -78,6 +93,7 @@ def test_a_failed_installation_says_why_and_leaves_no_stamp(tmp_path: Path, tiny
     with pytest.raises(bootstrap.BootstrapError, match=r"Installing tiny\.txt failed:"):
         bootstrap.make(tiny, tmp_path)
     assert not (tmp_path / ".venv-tiny" / bootstrap.STAMP).exists()
+    assert "no-hash==1.0" in (tmp_path / ".venv-tiny.bootstrap.log").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import typing as t
 
 from .errors import BarrierFailed, Refused, SettingsError
 from .keeper import ensure_keeper
-from .locks import check_name, check_ttl
+from .locks import check_name
 from .session import Session, new_operation
-from .settings import DEFAULT_TTL_MS
+from .settings import DEFAULT_TTL_MS, check_ttl
 
 POLICIES = ("fail", "shrink", "wait")
 DEFAULT_TIMEOUT_S = 600.0  # law 7
@@ -68,6 +68,8 @@ class BarrierService:
             raise SettingsError(f"The barrier {name} must expect at least one member, not {count}.")
         if policy not in POLICIES:
             raise SettingsError(f"The policy of the barrier {name} must be one of {', '.join(POLICIES)}, not {policy}.")
+        if members is not None:
+            members = sorted(set(members))  # the order in which somebody wrote them down means nothing
         member = member or f"{self.session.controller.id}/{self.session.host}"
         arguments = {
             "name": name,

@@ -52,6 +52,8 @@ class BudgetService:
         pipe.get(self.session.key("larry:reserve"))
         pipe.hget(self.session.key("larry:run"), "emergency")
         book, limit, taken, emergency = pipe.execute()
+        if limit is None:
+            raise Refused(f"There is no budget of a Larry {self.larry} on {self.session.settings.shown}; the plan names the Larrys.")
         return budget_view(book, limit, taken, emergency)
 
     @staticmethod

@@ -15,6 +15,15 @@ from .connection import redis, unavailable
 from .errors import SettingsError
 from .session import Session, new_operation
 
+# Events that tell what the scripts did; replay trusts them, so nobody else may write them.
+PROTOCOL_EVENTS = frozenset(
+    "barrier_arrived barrier_failed barrier_open behind_plan cancelled completion_fenced controller_gone draining "
+    "lease_acquired lease_lapsed lease_refused lease_released lease_revoked overdue paused phase_complete phase_failed "
+    "phase_started progress_update resumed run_complete run_created run_joined slot_taken_over task_claimed "
+    "task_completed task_conflict task_failed task_ready task_requeued task_skipped tokens_hold_expired "
+    "tokens_reserve_deployed worker_failure worker_registered".split()
+)
+
 _NAME = re.compile(r"^[a-z][a-z0-9_]{0,63}$")
 _LONGEST_BLOCK_MS = 2_000
 _MOST_BYTES = 64 * 1024
@@ -38,12 +47,16 @@ class EventService:
         """
         if not _NAME.match(event):
             raise SettingsError(f"The name of an event must match [a-z][a-z0-9_]*, at most 64 characters: {event[:70]!r}.")
+        if event in PROTOCOL_EVENTS:
+            raise SettingsError(f"The event {event} belongs to the protocol; choose another name.")
         if len(json.dumps(data or {})) > _MOST_BYTES:
             raise SettingsError(f"The data of the event {event} exceeds {_MOST_BYTES} bytes; put it in a file and name the file.")
         return self.session.call("event_publish", {"event": event, "data": data, "alert": alert or None}, new_operation())
 
     def read(self, since: str = "0", count: int = 1000) -> list[dict[str, t.Any]]:
         """Entries after the id `since`, oldest first, at most `count`."""
+        if not since.isdigit():
+            raise SettingsError(f"An id of the log is a whole number, not {since[:50]!r}.")
         try:
             return [json.loads(fields["m"]) for _id, fields in self.session.client.xrange(self._log, f"({since}-0" if since != "0" else "-", "+", count)]
         except redis.exceptions.RedisError as error:

@@ -52,6 +52,8 @@ def _paths(controller: Controller, settings: Settings) -> tuple[str, str, str]:
 
 def ensure_keeper(session: Session) -> None:
     """Starts this controller's keeper unless it runs, and wakes it: there may be a lease with a shorter TTL now."""
+    if not session.keep:
+        return
     lock_path, poke_path, log_path = _paths(session.controller, session.settings)
     lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -12,9 +12,10 @@ import typing as t
 from .errors import Busy, Fenced, Refused, SettingsError
 from .keeper import ensure_keeper
 from .session import Session, new_operation
-from .settings import DEFAULT_TTL_MS
+from .settings import DEFAULT_TTL_MS, check_ttl
 
 _LONGEST_WAIT_S = 5.0
+MOST_SLOTS = 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,13 +55,6 @@ def holders_sentence(holders: list[dict[str, t.Any]]) -> str:
     return "; ".join(parts)
 
 
-def check_ttl(ttl_ms: int) -> int:
-    """A TTL in milliseconds between 1 second and 1 day."""
-    if not 1_000 <= ttl_ms <= 86_400_000:
-        raise SettingsError(f"The ttl must be between 1 second and 1 day, not {ttl_ms / 1000:g} seconds.")
-    return ttl_ms
-
-
 class LockService:
     """Acquires, releases and reads locks for one session. The token of a holder is controller and host."""
 
@@ -95,6 +89,8 @@ class LockService:
             Refused: the lock is in use with another number of slots.
         """
         check_name(name, "lock")
+        if not 1 <= slots <= MOST_SLOTS:
+            raise SettingsError(f"The lock {name} must have between 1 and {MOST_SLOTS} slots, not {slots}.")
         arguments = {
             "name": name,
             "slots": slots,

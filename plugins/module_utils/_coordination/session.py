@@ -46,6 +46,7 @@ class Session:
         host: name of the host (Ansible's inventory name) within the controller.
         member: True when the caller acts within the run under this prefix; False for stand-alone use.
         actor: who is named as `from` in events; the host by default.
+        keep: leases taken are renewed by a keeper; without one they end with their TTL.
     """
 
     def __init__(
@@ -55,12 +56,14 @@ class Session:
         host: str,
         member: bool = False,
         actor: str | None = None,
+        keep: bool = True,
     ) -> None:
         self.settings = settings
         self.controller = controller
         self.host = host
         self.member = member
         self.actor = actor or host
+        self.keep = keep
         self.waited_s = 0.0
 
     @property

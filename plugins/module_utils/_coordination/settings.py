@@ -91,3 +91,10 @@ class Settings:
     def as_dict(self) -> dict[str, t.Any]:
         """For a pipe to a process of ours; holds the password, so never for a log."""
         return dataclasses.asdict(self)
+
+
+def check_ttl(ttl_ms: int) -> int:
+    """A TTL in milliseconds between 1 second and 1 day."""
+    if not 1_000 <= ttl_ms <= 86_400_000:
+        raise SettingsError(f"The ttl must be between 1 second and 1 day, not {ttl_ms / 1000:g} seconds.")
+    return ttl_ms

@@ -9,6 +9,7 @@ broken costs that file, document or object alone.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -234,6 +235,7 @@ def parse_yaml(raw: bytes | str, first_line: int = 1) -> t.Any:
         raise ItemRefused(f"It holds a value that cannot be read: {str(error)[:200]}.") from None
 
 
+@functools.cache
 def _resolvers(loader_class: t.Any) -> dict[t.Any, t.Any]:
     """The loader's rules without times and `=`: the API server reads both as plain text."""
     dropped = {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value"}

@@ -72,7 +72,7 @@ def prepare_working_copy(source: str, target: str, probe: bool = False) -> dict[
     shutil.copytree(source, fresh, symlinks=True, ignore=shutil.ignore_patterns(".git"))
     is_git = shutil.which("git") is not None
     if is_git:
-        for arguments in (("init", "--quiet", "--initial-branch=main"), ("add", "--all"), ("commit", "--quiet", "--message", "The estate as it was found")):
+        for arguments in (("init", "--quiet", "--initial-branch=main"), ("add", "--all"), ("commit", "--quiet", "--allow-empty", "--message", "The estate as it was found")):
             subprocess.run([*_GIT, *arguments], cwd=fresh, check=True, capture_output=True, env=_environment())  # noqa: S603
     with open(os.path.join(fresh, ".git" if is_git else "", _MARK), "w", encoding="utf-8") as stream:
         stream.write(wanted + "\n")

@@ -102,6 +102,11 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     shutil.rmtree(directory, ignore_errors=True)
 
 
+def heed_interrupts() -> None:
+    """For programs under test: a shell starts its background jobs, and so perhaps this test, deaf to SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def run_user(code: str, directory: str, **options: Any) -> subprocess.Popen[str]:
     """Another process that uses the server: C(e) is the module, C(d) the directory."""
     head = f"from {embedded.__name__} import ensure_server, stop_server; import os, sys, time; d = {directory!r}\n"
@@ -203,7 +208,12 @@ def test_concurrent_starters_yield_one_server(home: str, number: int) -> None:
 
 
 def test_a_signal_to_the_group_of_the_user_does_not_reach_the_server(home: str) -> None:
-    user = run_user("ensure_server(d); print('up', flush=True); time.sleep(60)", home, start_new_session=True)
+    user = run_user(
+        "ensure_server(d); print('up', flush=True); time.sleep(60)",
+        home,
+        start_new_session=True,
+        preexec_fn=heed_interrupts,
+    )
     assert user.stdout.readline() == "up\n"
     os.killpg(user.pid, signal.SIGINT)  # what Ctrl-C does
     user.communicate(timeout=10)
@@ -619,7 +629,9 @@ def test_prompt_runs_one_command_and_tells_failure_by_its_exit_code(home: str) -
 def test_prompt_streams_messages_until_interrupted(home: str) -> None:
     server = embedded.ensure_server(home)
     command = [sys.executable, str(PROMPT), "--no-raw", "--url", server.url]
-    with subprocess.Popen([*command, "SUBSCRIBE", "a", "b"], stdout=subprocess.PIPE, text=True) as program:
+    with subprocess.Popen(
+        [*command, "SUBSCRIBE", "a", "b"], stdout=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+    ) as program:
         assert [program.stdout.readline() for _i in range(7)][1:4] == [
             '1) "subscribe"\n',
             '2) "a"\n',
@@ -635,6 +647,7 @@ def test_prompt_streams_messages_until_interrupted(home: str) -> None:
 def test_prompt_on_a_terminal(home: str) -> None:
     pid, parent = pty.fork()  # the terminal controls the program: Ctrl-C becomes a signal
     if pid == 0:
+        heed_interrupts()
         os.execv(sys.executable, [sys.executable, str(PROMPT), "--directory", home])
     seen = b""
 
@@ -658,11 +671,12 @@ def test_prompt_on_a_terminal(home: str) -> None:
         os.write(parent, b"\x03")
         read_until(b"larry> ")
         os.write(parent, b"BLPOP nothing 0\n")
-        time.sleep(0.3)
+        assert wait_for(lambda: b"cmd=blpop" in call(str(Path(home, "valkey.sock")), "CLIENT", "LIST"))
         os.write(parent, b"\x03")
         read_until(b"larry> ")
         os.write(parent, b"GET nothing\n")
         read_until(b"(nil)\r\n")
+        read_until(b"larry> ")  # before its prompt the program has not made Ctrl-D a key like others
         os.write(parent, b"\x04")
         read_until(b"\r\n")
         assert wait_for(lambda: not is_alive(pid)), "Ctrl-D does not leave"

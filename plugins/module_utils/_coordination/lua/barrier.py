@@ -96,8 +96,9 @@ local function main()
   end
   -- guard: generation. A generation that ended answers what it ended with, however often it is asked.
   if generation <= opened then
-    local outcome = outcome_of(barrier, generation) or {state = 'open', generation = generation}
-    outcome.status = outcome.state
+    local outcome = outcome_of(barrier, generation) or {state = 'failed', generation = generation,
+      cause = 'it ended so long ago that its outcome is no longer kept'}
+    outcome.status, outcome.over = outcome.state, true
     return outcome
   end
   if generation > opened + 1 then refuse('early_generation', {generation = generation, opened = opened}) end

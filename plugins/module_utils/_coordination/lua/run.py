@@ -335,7 +335,13 @@ local function main()
       elseif string.match(resource, '^lock/') then
         local name, slot = string.match(resource, '^lock/(.+)/(%d+)$')
         local slots = tonumber(redis.call('HGET', K('larry:lock:' .. name), 'slots') or '1')
-        if state == 'revoked' or state == 'lapsed' then lock_observe(name, slots, tonumber(slot)) end
+        if state == 'revoked' or state == 'lapsed' then
+          -- A stand-alone lock is not told in the log of a run that happens to share the prefix.
+          local run = RUN
+          if rec.member ~= '1' then RUN = nil end
+          lock_observe(name, slots, tonumber(slot))
+          RUN = run
+        end
       end
       redis.call('SREM', K('larry:held:' .. ctx.controller), resource)
     end
@@ -370,8 +376,11 @@ local function main()
       elseif kind == 'lock' then
         local lock, slot = string.match(name, '^(.+)/(%d+)$')
         released[#released + 1] = 'lock:' .. lock
+        local run = RUN
+        if rec.member ~= '1' then RUN = nil end
         emit('lease_released', {resource = 'lock:' .. lock, holder = rec.owner, fence = rec.fence,
           cause = 'its controller ended: ' .. args.cause})
+        RUN = run
         lock_end(lock, tonumber(redis.call('HGET', K('larry:lock:' .. lock), 'slots') or '1'), tonumber(slot), rec)
       else
         redis.call('HSET', lease_key(resource), 'deadline', F(NOW))

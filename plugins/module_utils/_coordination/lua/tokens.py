@@ -109,6 +109,7 @@ local function main()
   emit(args.event, data)
   ring('events')
   if ctx.member then redis.call('SADD', K('larry:extra'), 'larry:bell:events') end
-  return remember(key, 16, {status = 'published', id = data.id, timestamp = data.timestamp})
+  return remember(key, 16, {status = 'published', id = data.id, timestamp = data.timestamp,
+    channel = K(ALERTS[args.event] and 'larry:alerts' or 'larry:coordination')})
 end
 """

@@ -1,0 +1,155 @@
+# Copyright (c) 2026, the cortex.larry contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Controllers that die in mid-task: with a standby, without one, by signals, and a fork of one."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TTL_S = 15.0
+TASKS = ["east-slow", "east-echo", "west-echo"]
+
+
+def keepers(bench: Any) -> list[int]:
+    return [pid for pid, command in bench.left_processes().items() if "larry-keeper" in command]
+
+
+def in_mid_task(bench: Any, task: str = "east-slow", starts: int = 1) -> None:
+    """Wait until the task's own process has started."""
+    bench.wait(lambda: bench.told()["start", task] >= starts, f"the start of {task}")
+
+
+@pytest.mark.parametrize("keeper_too", [False, True], ids=["keeper-lives", "keeper-killed-too"])
+def test_standby_takes_over(make_bench: Callable[..., Any], when: Callable[..., float], keeper_too: bool) -> None:
+    """kill -9 of a controller in mid-task: its standby has the task again within TTL + 1 s, and the run completes."""
+    bench = make_bench("pair")
+    first = bench.site("larry_east", name="east")
+    in_mid_task(bench)
+    fence = bench.events("task_claimed", task_id="east-slow")[0]["fence"]
+    before = set(keepers(bench))
+    standby = bench.site("larry_east", name="standby")
+    west = bench.site("larry_west", name="west")
+    bench.wait(lambda: len(bench.events("run_joined")) >= 3, "the standby and west to join")
+    # The standby stands by at the task that asks for the slot, not on its way there.
+    bench.wait(lambda: "Start the phase" in standby.output, "the standby to ask for the slot")
+    if bench.told()["end", "east-slow"]:
+        pytest.fail("The task ended before the kill; the machine is too slow for this test.")
+    if keeper_too:  # as if the machine had died: only the deadline is left
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+    first.signal(signal.SIGKILL)
+    with bench.client as client:
+        seconds, microseconds = client.time()
+    killed = seconds + microseconds / 1e6
+    codes = bench.all_end([standby, west])
+    assert codes == [0, 0], standby.tail + west.tail
+    log = bench.check_log(TASKS)
+    again = [event for event in log if event["event"] == "task_claimed" and event["task_id"] == "east-slow"]
+    assert len(again) == 2 and int(again[1]["fence"]) > int(fence)
+    assert when(again[1]) - killed <= TTL_S + 1, f"claimed again {when(again[1]) - killed:.2f} s after the kill"
+    assert any(event["event"] == "slot_taken_over" and event["slot"] == "east" for event in log)
+    if not keeper_too:
+        assert bench.told() == {
+            ("start", "east-slow"): 2, ("end", "east-slow"): 1, ("echo", "east-echo"): 1, ("echo", "west-echo"): 1
+        }  # fmt: skip
+    first.popen.wait(5)
+    bench.nothing_left()
+
+
+def test_no_standby_fail(make_bench: Callable[..., Any], when: Callable[..., float]) -> None:
+    """Policy fail: the barrier breaks at once and names the dead member; started again, the run completes."""
+    bench = make_bench("pair")
+    east, west = bench.site("larry_east", name="east"), bench.site("larry_west", name="west")
+    in_mid_task(bench)
+    bench.wait_event("barrier_arrived", member="west")
+    if bench.told()["end", "east-slow"]:
+        pytest.fail("The task ended before the kill; the machine is too slow for this test.")
+    east.signal(signal.SIGKILL)
+    with bench.client as client:
+        seconds, microseconds = client.time()
+    failed = bench.wait_event("barrier_failed", 30)
+    assert when(failed) - seconds - microseconds / 1e6 < 3, "the dead member is not noticed at once"
+    assert failed["cause"].startswith("east"), failed
+    assert west.wait(60) == 2, west.tail
+    assert "east" in west.output and "gone" in west.output
+    assert (bench.work / "coordination" / "reports" / "PAIR-EXECUTION-SUMMARY.md").exists(), "a report of what there is"
+    run = bench.events("run_created")[0]["run"]
+    again = [bench.site("larry_east", name="east-again"), bench.site("larry_west", name="west-again")]
+    codes = bench.all_end(again)
+    assert codes == [0, 0], again[0].tail + again[1].tail
+    log = bench.check_log(TASKS)
+    assert log[0]["run"] == run, "the run was not resumed"
+    assert bench.told()["echo", "west-echo"] == 1, "a completed task was done again"
+    bench.nothing_left()
+
+
+def test_no_standby_wait(make_bench: Callable[..., Any]) -> None:
+    """Policy wait: the others say who is dead and wait; started again, the dead one's run completes."""
+    bench = make_bench("pair", lambda plan: plan["barrier"].update(policy="wait"))
+    east, west = bench.site("larry_east", name="east"), bench.site("larry_west", name="west")
+    in_mid_task(bench)
+    bench.wait_event("barrier_arrived", member="west")
+    east.signal(signal.SIGKILL)
+    bench.wait_event("worker_failure", 30, worker="east", barrier="converge")
+    assert west.running(), west.tail
+    again = bench.site("larry_east", name="east-again")
+    codes = bench.all_end([again, west])
+    assert codes == [0, 0], again.tail + west.tail
+    log = bench.check_log(TASKS)
+    assert len({event["controller"] for event in log if event["event"] == "run_joined"}) == 3
+    assert not bench.events("barrier_failed")
+    bench.nothing_left()
+
+
+def test_killed_fork(make_bench: Callable[..., Any], fork_of: Callable[..., Any]) -> None:
+    """kill -9 of a fork in mid-task: nothing hangs, the others finish, and after a restart the task is done once."""
+    bench = make_bench("pair", lambda plan: plan["barrier"].update(policy="wait"))
+    east, west = bench.site("larry_east", name="east"), bench.site("larry_west", name="west")
+    in_mid_task(bench)
+    fork = bench.wait(lambda: fork_of(east, "sleep 6"), "the fork that carries the task out", 10)
+    os.kill(fork, signal.SIGKILL)
+    assert east.wait(30) != 0, east.tail
+    bench.wait_event("barrier_arrived", member="west")
+    assert west.running(), west.tail
+    gone = bench.wait_event("controller_gone", 20)
+    assert "task:lock:east-slow" in gone["released"], gone
+    again = bench.site("larry_east", name="east-again")
+    codes = bench.all_end([again, west])
+    assert codes == [0, 0], again.tail + west.tail
+    bench.check_log(TASKS)
+    assert bench.told()["end", "east-slow"] == 1, bench.told()
+    bench.nothing_left()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_signals(make_bench: Callable[..., Any], number: int) -> None:
+    """Ctrl-C and SIGTERM: leases are given up and it is said, and nothing is left running."""
+    bench = make_bench("pair", lambda plan: plan["tasks"]["east-slow"]["parameters"].update(seconds=60))
+    east = bench.site("larry_east", name="east")
+    in_mid_task(bench)
+    sleeper = bench.wait(lambda: [p for p, c in bench.left_processes().items() if c == "sleep 60"], "the command", 10)
+    controller = bench.events("run_joined")[0]["controller"]
+    marked = Path(f"/proc/{sleeper[0]}/environ").read_bytes().split(b"\0")
+    assert f"LARRY_CONTROLLER={controller}".encode() in marked, "the command does not carry the controller's mark"
+    if number == signal.SIGINT:
+        os.killpg(east.pid, number)  # a terminal sends it to the whole group
+    else:
+        east.signal(number)
+    assert east.wait(30) != 0
+    gone = bench.wait_event("controller_gone", 20)
+    assert gone["controller"] == controller
+    assert {"task:lock:east-slow", "slot:east", "slot:east-one"} <= set(gone["released"]), gone
+    with bench.client as client:
+        assert client.get("task:lock:east-slow") is None
+        assert client.get("task:status:east-slow") == "pending"
+        assert client.smembers(f"larry:held:{controller}") == set()
+    bench.nothing_left()
+    assert bench.told() == {("start", "east-slow"): 1}
