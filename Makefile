@@ -13,7 +13,7 @@ FIND_PYTHON = PYTHON='$(PYTHON)' sh scripts/find_python.sh
 BOOTSTRAP = python="$$($(FIND_PYTHON) 3.12 3.13 3.11)" && "$$python" scripts/bootstrap.py
 # Ansible keeps its things in the checkout: HOME may not be writable, and an older copy in ~/.ansible would be in the way.
 IN_RUN = PATH="$$PWD/.venv/bin:$$PATH" ANSIBLE_HOME="$${ANSIBLE_HOME:-$$PWD/.cache/ansible}"
-STAGES = PATH="$$PWD/.venv-test/bin:$$PATH" .venv-test/bin/python tests/tools/stages.py
+STAGES = .venv-test/bin/python tests/tools/stages.py
 
 # Ansible refuses a locale that is not UTF-8, such as the C locale of a bare container.
 ifneq (UTF-8,$(shell locale charmap 2>/dev/null))

@@ -34,6 +34,7 @@ sys.path.insert(0, str(ROOT / "playbooks" / "collections"))
 import ansible_runner  # noqa: E402
 from launcher import arguments, ending  # noqa: E402
 from launcher.view import View  # noqa: E402
+from launcher.watching import watch  # noqa: E402
 
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.connection import connect  # noqa: E402
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.errors import CoordinationError  # noqa: E402
@@ -44,7 +45,6 @@ from ansible_collections.cortex.larry.plugins.module_utils._coordination.setting
 from ansible_collections.cortex.larry.plugins.module_utils._plan import PlanError, load_plan  # noqa: E402
 
 STOP_WITHIN_S = 30.0
-GIVE_UP_WITHIN_S = 5.0
 
 
 class Controller:
@@ -59,7 +59,7 @@ class Controller:
     def start(self) -> None:
         """Starts it in a thread of the runner."""
         self.pid: int | None = None
-        self.failures: list[str] = []
+        self.failures: list[tuple[str, str, str]] = []
         self.lost_a_fork = False
         self.thread, self.runner = ansible_runner.run_command_async(
             "ansible-playbook",
@@ -90,7 +90,7 @@ class Controller:
             self.team.joined.set()
         if event.get("event") in ("runner_on_failed", "runner_on_unreachable") and not about.get("ignore_errors"):
             said = result.get("msg") or result.get("stderr") or result.get("censored") or "it failed without a message"
-            self.failures.append(f"{about.get('host')}, {about.get('task')}: {said}")
+            self.failures.append((str(about.get("host")), str(about.get("task")), str(said)))
         return False
 
     def is_overdue(self) -> bool:
@@ -160,36 +160,6 @@ def follow(team: Team, settings: Settings, told: queue.Queue[Any]) -> None:
             time.sleep(1)
 
 
-def watch(team: Team, told: queue.Queue[Any], view: View) -> None:
-    """Shows what happens until every controller has ended and, after a signal, has given up what it held."""
-    names: dict[str, str] = {}  # id of a controller that may hold something -> its name
-
-    def show_next(wait_s: float) -> bool:
-        try:
-            event = told.get(timeout=wait_s)
-        except queue.Empty:
-            return False
-        if isinstance(event, str):
-            view.note(event)
-            return True
-        view.event(event)
-        if event["event"] == "run_joined":
-            names.update({event["controller"]: one.name for one in team.controllers if one.pid == event["pid"]})
-        elif event["event"] == "controller_gone" and event["controller"] in names:
-            view.note(f"{names.pop(event['controller'])} gave up {', '.join(event.get('released') or ['nothing'])}")
-        return True
-
-    said = False
-    while team.tend(view):
-        if team.stopped_by and not said:
-            said = True
-            view.note(f"{signal.Signals(team.stopped_by).name}: ending the controllers; once more ends them at once")
-        show_next(0.2)
-    patience = time.monotonic() + GIVE_UP_WITHIN_S
-    while show_next(0.3) or (team.stopped_by and names and time.monotonic() < patience):
-        pass
-
-
 def main(words: list[str]) -> int:
     """Returns the exit code."""
     options = arguments.parse(words, __doc__)
@@ -197,7 +167,7 @@ def main(words: list[str]) -> int:
         plan = load_plan(options.plan)
         settings = arguments.settings_for(plan, options.extra_vars)
         commands = arguments.commands(plan, options)
-        if settings.server == "embedded" and len(commands) > 1:
+        if settings.server == "embedded":
             connect(settings)  # starts the server, and keeps it while this process lives
     except PlanError as error:
         print(f"{error}\nThe plan cannot be used; nothing was started.", file=sys.stderr)
@@ -212,15 +182,14 @@ def main(words: list[str]) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, team.stop)
         with View(plan.canonical(), options.plain) as view:
-            view.note(f"starting {len(commands)} controllers; their output is in {ending.shown(directory / 'logs')}")
+            count = f"{len(commands)} controller{'s' if len(commands) > 1 else ''}"
+            view.note(f"starting {count}, output in {ending.shown(directory / 'logs')}")
             for controller in team.controllers:
                 controller.start()
             threading.Thread(target=follow, args=(team, settings, told), daemon=True).start()
             watch(team, told, view)
     model = ending.read_result(plan, directory, team.run)
-    print("\n".join(["", *ending.closing_lines(plan, directory, team.run, model)]))
-    if team.stopped_by:
-        print("The run is not finished; the same command resumes it." if team.run else "Nothing was started.")
+    print("", *ending.closing_lines(plan, directory, team.run, model), sep="\n")
     ending.print_failures([one for one in team.controllers if one.runner.rc != 0 and not team.stopped_by])
     unmet = model is not None and any(one["state"] == "unmet" for one in model["criteria"])
     return team.exit_code() or (2 if unmet and plan.canonical()["fail_on"] == "unmet" else 0)

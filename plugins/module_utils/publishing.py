@@ -56,13 +56,13 @@ def publish_turn(context: Context, larry: str, finish: bool) -> dict[str, t.Any]
     """
     plan = plan_of(context)
     if context.check_mode:
-        return {"changed": True, "published": True, "report": None, "unmet": [], "failed_tasks": []}
+        return {"changed": True, "published": True, "report": None, "unmet": [], "failed_tasks": [], "failed_larrys": []}
     session = context.session(member=True, actor=larry)
     runs, locks = RunService(session), LockService(session)
     record = runs.look()
     directory = coordination_directory(context, plan)
     if finish and record.get("state") == "finished":
-        return {"changed": False, "published": True, **_outcome(session, plan, directory)}
+        return {"changed": False, "published": True, "fail_on": plan.canonical()["fail_on"], **_outcome(session, plan, directory)}
     try:
         locks.acquire(_LOCK, reason=f"{larry} publishes the report", wait_s=0.0 if finish else 30.0)
     except Busy:
@@ -71,13 +71,13 @@ def publish_turn(context: Context, larry: str, finish: bool) -> dict[str, t.Any]
     try:
         written = write_reports(session, plan, directory)
         if finish:
-            failed = written["failed_tasks"]
+            failed = written["failed_tasks"] or written["failed_larrys"]
             runs.finish("failed" if failed else "completed", written["report"], written["log_head"])
             # Once more, so that the report holds the last entry of the log, too.
             written = write_reports(session, plan, directory)
     finally:
         locks.release(_LOCK)
-    return {"changed": True, "published": True, **written}
+    return {"changed": True, "published": True, "fail_on": plan.canonical()["fail_on"], **written}
 
 
 def write_reports(session: Session, plan: Plan, directory: str) -> dict[str, t.Any]:
@@ -105,6 +105,7 @@ def write_reports(session: Session, plan: Plan, directory: str) -> dict[str, t.A
         ],
         "unmet": [one["id"] for one in summary["model"]["criteria"] if one["state"] == "unmet"],
         "failed_tasks": sorted(task for task, one in record["tasks"].items() if one["status"] == "failed"),
+        "failed_larrys": sorted(name for name, one in record["larrys"].items() if one["status"] == "failed"),
         "log_head": record["run"]["log_head"],
     }
 
@@ -112,7 +113,8 @@ def write_reports(session: Session, plan: Plan, directory: str) -> dict[str, t.A
 def _outcome(session: Session, plan: Plan, directory: str) -> dict[str, t.Any]:
     """What the controllers that did not publish need for their exit code."""
     failed = [task for task in plan.tasks if session.client.get(session.key(f"task:status:{task}")) == "failed"]
-    return {"failed_tasks": sorted(failed), "report": None, "directory": directory}
+    larrys = [name for name in plan.larrys if session.client.get(session.key(f"phase:{name}:status")) == "failed"]
+    return {"failed_tasks": sorted(failed), "failed_larrys": sorted(larrys), "report": None, "directory": directory}
 
 
 def regenerate(files: list[str], output: str, check_mode: bool) -> dict[str, t.Any]:

@@ -46,7 +46,10 @@ def closing_lines(plan: Plan, directory: Path, run: str | None, model: dict[str,
         lines += [f"Run        {run}: {len(model['tasks'])} tasks, {told}", *_report_lines(plan, directory)]
     elif run is not None:
         lines.append(f"Report     none was written for the run {run}")
-    lines.append(f"Server     {ask_server(plan)}")
+    if run is not None:
+        lines.append(f"Server     {ask_server(plan)}")
+    if run is not None and (model is None or model["run"]["state"] != "finished"):
+        lines.append(f"Resume     the run {run} is not finished; the same command goes on with it")
     if model is not None:
         lines += criteria_lines(model["criteria"])
     return lines
@@ -91,6 +94,9 @@ def print_failures(controllers: list[Any]) -> None:
         code = one.runner.rc
         how = "was killed by a signal" if code is None else f"ended with {code}"
         print(f"\nThe controller {one.name} {how}; its output is in {shown(one.log)}", file=sys.stderr)
+        told: dict[str, dict[str, str]] = {}  # one sentence -> the hosts that failed with it -> their first task
+        for host, task, said in one.failures[-FAILURES_SHOWN:]:
+            told.setdefault(said, {}).setdefault(host, task)
         tail = one.log.read_text(encoding="utf-8", errors="replace").splitlines()[-LINES_SHOWN:]
-        for line in one.failures[-FAILURES_SHOWN:] or tail:
+        for line in [f"{', '.join(hosts)}, {min(hosts.values())}: {said}" for said, hosts in told.items()] or tail:
             print(f"  {escape_terminal(line, 2000)}", file=sys.stderr)

@@ -61,6 +61,17 @@ class View:
             for line in self.state.lines_for(event):
                 print(line, flush=True)
 
+    def catch_up(self, events: list[dict[str, Any]]) -> None:
+        """Takes in what happened before the controllers joined; a run that is resumed is not told again."""
+        resumed = any(event["event"] == "run_joined" for event in events)
+        for event in events:
+            if resumed:
+                self.state.apply(event)
+            else:
+                self.event(event)
+        if resumed:
+            self.note(f"resuming the run {self.state.run} after {len(events)} events")
+
     def note(self, text: str) -> None:
         """Shows something that the launcher itself has to say."""
         text = escape_terminal(text, 500)

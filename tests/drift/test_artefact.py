@@ -19,7 +19,7 @@ NEVER = (
     ".venv",
     ".cache",
     ".git/",
-    ".ansible",
+    ".ansible/",
     "coordination/",
     "tests/output",
 )
@@ -59,6 +59,11 @@ def test_it_can_be_installed_and_used_without_a_network(ansible, artefact: Path,
     assert "site" in playbooks
     for playbook in playbooks:
         checked = ansible(
-            "ansible-playbook", f"cortex.larry.{playbook}", "--syntax-check", ANSIBLE_COLLECTIONS_PATH=str(place)
+            "ansible-playbook",
+            f"cortex.larry.{playbook}",
+            "--syntax-check",
+            "-i",
+            collection / "inventories" / "embedded",
+            ANSIBLE_COLLECTIONS_PATH=str(place),
         )
         assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -188,6 +188,8 @@ class Bench:
 
     def end(self) -> None:
         """Kill what this bench started and nothing else."""
+        if os.environ.get("DUMP"):
+            Path(os.environ["DUMP"]).open("a").write(self.story(self.started)+"\n=====\n")
         for process in self.started:
             if process.running():
                 with contextlib.suppress(OSError):
@@ -232,8 +234,7 @@ class Bench:
                 if answer:
                     return answer
             if time.monotonic() > deadline:
-                tails = "\n".join(process.tail for process in self.started)
-                pytest.fail(f"Waited {timeout:g} s in vain for {what}.\n{tails}")
+                pytest.fail(f"Waited {timeout:g} s in vain for {what}.\n{self.story(self.started)}")
             time.sleep(0.05)
 
     def wait_event(self, name: str, timeout: float = 60, **fields: Any) -> Event:
@@ -247,9 +248,17 @@ class Bench:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.popen.wait(max(0.1, deadline - time.monotonic()))
         if any(process.running() for process in processes):
-            tails = "\n".join(process.tail for process in processes)
-            pytest.fail(f"Not all controllers ended within {timeout:g} s.\n{tails}")
+            pytest.fail(f"Not all controllers ended within {timeout:g} s.\n{self.story(processes)}")
         return [process.popen.returncode for process in processes]
+
+    def story(self, processes: list[Process]) -> str:
+        """The log of the run and the ends of the outputs, for messages."""
+        lines = []
+        with contextlib.suppress(redis.exceptions.RedisError):
+            for event in self.events():
+                more = {k: v for k, v in event.items() if k not in ("id", "timestamp", "from", "event", "run", "rows")}
+                lines.append(f"{event['id']:>4} {event['timestamp'][11:23]} {event['from']} {event['event']} {more}"[:240])
+        return "\n".join([*lines, *(process.tail for process in processes)])
 
     def final(self, larry: str) -> dict[str, Any]:
         """The final file of a Larry."""

@@ -83,7 +83,7 @@ def test_no_standby_fail(make_bench: Callable[..., Any], when: Callable[..., flo
     assert (bench.work / "coordination" / "reports" / "PAIR-EXECUTION-SUMMARY.md").exists(), "a report of what there is"
     run = bench.events("run_created")[0]["run"]
     again = [bench.site("larry_east", name="east-again"), bench.site("larry_west", name="west-again")]
-    codes = bench.all_end(again)
+    codes = bench.all_end(again, 60)
     assert codes == [0, 0], again[0].tail + again[1].tail
     log = bench.check_log(TASKS)
     assert log[0]["run"] == run, "the run was not resumed"

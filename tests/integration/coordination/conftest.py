@@ -244,7 +244,7 @@ class Crew:
         """Joins or creates the run of the plan."""
         return self.runs.join(self.plan, digest, **options)
 
-    def lead(self, *larrys: str, workers: bool = True, ttl_ms: int = 15_000) -> Crew:
+    def lead(self, *larrys: str, workers: bool = True, ttl_ms: int = 600_000) -> Crew:
         """Takes the slots of these Larrys (all by default) and their workers, and starts the phases."""
         for larry in larrys or tuple(self.plan["larrys"]):
             assert self.slots.take(larry, ttl_ms=ttl_ms)["status"] == "held"
@@ -280,6 +280,18 @@ class Crew:
     def tick(self) -> None:
         """Lets the server work off what is due, as any keeper does."""
         self.session.call("renew", {"only": ["none"]})
+
+
+@pytest.fixture
+def crew_at() -> Callable[..., Crew]:
+    """Return a function that makes a controller within the run of a plan, joined, at any place."""
+
+    def make(place: Place, plan: dict[str, Any], controller: Controller | None = None) -> Crew:
+        made = Crew(place, plan, controller)
+        made.join()
+        return made
+
+    return make
 
 
 @pytest.fixture

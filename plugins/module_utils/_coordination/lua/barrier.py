@@ -56,11 +56,12 @@ local function survey(name, barrier, within)
       local state, slot = lease_look('slot/' .. member)
       local entry = {member = member, why = 'has not arrived yet'}
       if larry.status then
-        if larry.status == 'failed' then entry.why, entry.dead = 'its phase failed', true
-        elseif state == 'held' then entry.why = 'its phase is ' .. larry.status .. (larry.mode ~= 'running' and ' and ' .. larry.mode or '')
+        -- A Larry whose phase failed but whose controller lives is on its way: it arrives like the others.
+        if state == 'held' then entry.why = 'its phase is ' .. larry.status .. (larry.mode ~= 'running' and ' and ' .. larry.mode or '')
         elseif larry.controller then
           entry.why, entry.dead = 'its controller ' .. larry.controller .. ' is gone', true
           if larry.left_at then entry.why = 'its controller left' end
+          if larry.status == 'failed' then entry.why = 'its phase failed and ' .. entry.why end
         elseif NOW > tonumber(RUN.started_at) + tonumber(barrier.join_within_us) then
           entry.why, entry.dead = 'it did not join within ' .. math.floor(tonumber(barrier.join_within_us) / 1000000) .. ' s', true
         else entry.why = 'it has not joined yet' end

@@ -108,7 +108,10 @@ local function main()
             shift(larry, fields, since)
             for _, id in ipairs(redis.call('SMEMBERS', K('larry:running:' .. larry))) do shift_task(id, since) end
           end
-          if wanted == 'cancelled' then start_sweep(larry, 'cancelled') end
+          if wanted == 'cancelled' then
+            redis.call('HSET', larry_key(larry), 'failure', 'it was cancelled')
+            start_sweep(larry, 'cancelled')
+          end
           emit(({pause = 'paused', resume = 'resumed', drain = 'draining', cancel = 'cancelled'})[args.verb],
             {scope = 'larry', name = larry, reason = args.reason})
           ring('larry:' .. larry)
