@@ -75,6 +75,7 @@ except ImportError:  # lines then
     Console = None
 
 _REFRESH_S = 0.25
+_COUNTED = ("ok", "changed", "skipped", "rescued", "ignored", "failures", "unreachable")
 _LAST_EVENTS_WITHIN_S = 1.0
 
 
@@ -319,19 +320,10 @@ class CallbackModule(Default):
             return
         totals = [stats.summarize(host) for host in stats.processed]
         bad = sorted(host for host in stats.processed if stats.failures.get(host) or stats.dark.get(host))
-        counts = ", ".join(f"{name} {sum(one[key] for one in totals)}" for name, key in _COUNTED)
+        sums = {name: sum(one[name] for one in totals) for name in _COUNTED}
+        counts = ", ".join(f"{name} {number}" for name, number in sums.items() if number)
         self._display.display(f"\n{len(totals)} hosts of this controller: {counts}")
         if bad:
             self._display.display(f"Failed or unreachable: {', '.join(bad)}", color="red")
         if self._report:
             self._display.display(f"Report: {self._report}")
-
-
-_COUNTED = (
-    ("ok", "ok"),
-    ("changed", "changed"),
-    ("skipped", "skipped"),
-    ("rescued", "rescued"),
-    ("failed", "failures"),
-    ("unreachable", "unreachable"),
-)

@@ -88,6 +88,17 @@ class Holdings:
         self.held: dict[str, str] = {}
         self._progress: dict[str, t.Any] = {}
 
+    def summary(self, kinds: t.Sequence[str]) -> str:
+        """What is held, in one line: places only counted, because each worker has one."""
+        told = []
+        for kind in kinds:
+            names = [what[len(kind) + 1 :] for what in self.held if what.startswith(kind + " ")]
+            if names and kind == "place of":
+                told.append(f"{len(names)} places of workers")
+            elif names:
+                told.append(f"{kind} {', '.join(names)}")
+        return "; ".join(told)
+
     def take_in(self, module: str, host: str, result: dict[str, t.Any]) -> str | None:
         """Takes a result in; returns what happened, or None if that is not worth a line."""
         teller = getattr(self, f"_of_{module}", None)
@@ -120,7 +131,9 @@ class Holdings:
         return f"settled {task}: {result.get('state')}"
 
     def _of_worker(self, host: str, result: dict[str, t.Any]) -> str | None:
-        return self._place(host, f"place of {result.get('worker')}", bool(result.get("registered")), result)
+        worker = str(result.get("worker"))
+        told = self._place(host, f"place of {worker}", bool(result.get("registered")), result)
+        return told.replace(f"the place of {worker}", "its place") if told and worker == host else told
 
     def _of_phase(self, host: str, result: dict[str, t.Any]) -> str | None:
         larry = result.get("larry")
@@ -209,8 +222,8 @@ class CallbackModule(CallbackBase):
 
     def _sentence(self) -> str:
         """What is given up with this process. After an orderly end only locks are news: the rest was handed in."""
-        held = [what for what in self._holdings.held if not self._ended or what.startswith("lock ")]
-        return f"[larry] This controller ends and gives up: {escape_terminal(', '.join(held), 2000)}" if held else ""
+        told = self._holdings.summary(("lock",) if self._ended else ("lead of", "place of", "task", "lock"))
+        return f"[larry] This controller ends and gives up: {escape_terminal(told, 2000)}" if told else ""
 
     def _say_at_exit(self) -> None:
         if os.getpid() == self._process and (sentence := self._sentence()):

@@ -34,5 +34,5 @@ def test_a_playbook_of_the_checkout_finds_the_collection(
     playbooks = sorted(path for path in (checkout / "playbooks").glob("*.yml"))
     if not playbooks:
         pytest.fail("playbooks/ has no playbook")
-    result = commands.playbook(playbooks[0], "--syntax-check", "-i", "inventories/embedded", *playbooks[1:])
+    result = commands.run("ansible-playbook", "--syntax-check", "-i", "inventories/embedded", *playbooks)
     assert result.returncode == 0, result.stdout

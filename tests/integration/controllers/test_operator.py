@@ -9,12 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+# What a capability publishes under the documented names.
+PUBLIC = {
+    "phase": {"inventory:assets_discovered": 163},
+    "metrics": {"assets_cataloged": 163},
+    "findings": {"critical": 2, "high": 0, "medium": 1, "low": 7},
+}
 TASKS = ["east-slow", "east-echo", "west-echo"]
 
 
 def test_revoked_lock(make_bench: Callable[..., Any]) -> None:
     """DEL task:lock:<id>: the holder's completion is refused, the task is done again, the run completes."""
-    bench = make_bench("pair")
+
+    def publish(plan: dict[str, Any]) -> None:
+        plan["capabilities"]["echo"]["entry_point"] = "work"
+        plan["tasks"]["west-echo"]["parameters"] = {"public": PUBLIC}
+
+    bench = make_bench("pair", publish)
     site = bench.site()
     bench.wait(lambda: bench.told()["start", "east-slow"], "the start of the task")
     with bench.client as client:
@@ -34,6 +45,12 @@ def test_revoked_lock(make_bench: Callable[..., Any]) -> None:
     (completed,) = bench.events("task_completed", task_id="east-slow")
     assert int(completed["fence"]) > int(first)
     assert bench.told()["start", "east-slow"] == 2
+    with bench.client as client:
+        assert client.hgetall("phase:west:findings") == {"critical": "2", "high": "0", "medium": "1", "low": "7"}
+        assert client.get("phase:west:inventory:assets_discovered") == "163"
+        assert client.get("metrics:west:assets_cataloged") == "163"
+        assert client.get("metrics:west:tasks_completed") == "1"
+        assert client.get("metrics:east:tasks_completed") == "2"
 
 
 def test_foreign_lock(make_bench: Callable[..., Any], when: Callable[..., float]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -147,14 +148,15 @@ def test_barrier_of_five_hosts(bench: Any) -> None:
     """Five hosts of three controllers leave together: nobody before the last has arrived."""
     path = bench.directory / "meet.yml"
     path.write_text(BARRIER.format(socket=bench.socket, witness=bench.work / "witness"))
+    python = ["-e", f"ansible_python_interpreter={sys.executable}"]
     early = [
-        bench.start("ansible-playbook", path, "-i", "a,b,", name="first"),
-        bench.start("ansible-playbook", path, "-i", "c,d,", name="second"),
+        bench.start("ansible-playbook", path, "-i", "a,b,", *python, name="first"),
+        bench.start("ansible-playbook", path, "-i", "c,d,", *python, name="second"),
     ]
     with bench.client as client:
         bench.wait(lambda: client.hlen("larry:arrived:regions") == 4, "four arrivals", 60)
     assert bench.witness() == [], "somebody left before all were there"
-    late = bench.start("ansible-playbook", path, "-i", "e,", name="third")
+    late = bench.start("ansible-playbook", path, "-i", "e,", *python, name="third")
     assert bench.all_end([*early, late], 60) == [0, 0, 0], late.tail
     assert sorted(words[0] for words in bench.witness()) == ["a", "b", "c", "d", "e"]
     with bench.client as client:

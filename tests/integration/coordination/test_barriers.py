@@ -278,6 +278,18 @@ def test_a_dead_controller_breaks_it_at_once(place: Any, crew: Any, plan_of: Any
     assert place.log("barrier_failed")[0]["missing"][0]["member"] == "larry-02"
 
 
+def test_a_generation_advances_only_when_it_opens(place: Any, crew: Any, plan_of: Any) -> None:
+    """A broken meeting is met again under the same number (law 7), so a run that was resumed can converge."""
+    plan = plan_of(TWO, [{"id": "a"}])
+    one, two = crew(plan).lead("larry-01"), crew(plan).lead("larry-02")
+    two.session.call("gone", {"cause": "killed"})
+    with pytest.raises(BarrierFailed):
+        converge(one, "larry-01", generation=1)
+    back = crew(plan).lead("larry-02")
+    assert converge(one, "larry-01", generation=1)["status"] == "waiting"
+    assert converge(back, "larry-02", generation=1)["generation"] == 1
+
+
 def test_a_standby_keeps_it_whole(place: Any, crew: Any, plan_of: Any) -> None:
     """The others wait already when a controller dies whose standby is there: the standby goes on, nothing breaks."""
     plan = plan_of(TWO, [{"id": "a"}])
