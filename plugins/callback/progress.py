@@ -107,7 +107,7 @@ class Holdings:
         return teller(host, result)
 
     def _refused(self, result: dict[str, t.Any], host: str) -> str | None:
-        if result.get("reason") != "Fenced":
+        if result.get("error_class") != "Fenced":
             return None
         for what in [what for what, holder in self.held.items() if holder == host and what.startswith("task ")]:
             del self.held[what]

@@ -90,9 +90,7 @@ def test_a_revoked_lock_is_not_brought_back_by_the_keeper(place: Any, processes:
         mine.extend("db")
 
 
-def test_a_killed_controllers_task_goes_to_its_standby(
-    place: Any, processes: Any, crew_at: Any, plan_of: Any
-) -> None:
+def test_a_killed_controllers_task_goes_to_its_standby(place: Any, processes: Any, crew_at: Any, plan_of: Any) -> None:
     plan = plan_of(ONE, [{"id": "a", "worker": "w1"}])
     controller, process = processes.controller()
     first = crew_at(place, plan, controller).lead(ttl_ms=15_000)
@@ -131,9 +129,7 @@ def test_with_the_keeper_killed_too_the_task_is_free_within_its_ttl(
     assert place.names().count("lease_lapsed") >= 2
 
 
-def test_a_keeper_of_a_long_run_renews_slots_and_tasks(
-    place: Any, processes: Any, crew_at: Any, plan_of: Any
-) -> None:
+def test_a_keeper_of_a_long_run_renews_slots_and_tasks(place: Any, processes: Any, crew_at: Any, plan_of: Any) -> None:
     plan = plan_of(ONE, [{"id": "a", "deadline_s": 60_000}])
     controller, _process = processes.controller()
     one = crew_at(place, plan, controller).lead(ttl_ms=1_000)

@@ -76,6 +76,8 @@ end
 -- State, log entry and message change in one script (law 9). Outside a run there is no archive that would take the
 -- log, so that log is bounded.
 local function emit(event, data)
+  -- The log of a finished run is closed: its report and its archive hold the head.
+  if RUN and RUN.state == 'finished' and event ~= 'run_complete' then return end
   if RUN and RUN.id then
     local seq = redis.call('HINCRBY', K('larry:run'), 'seq', 1)
     local text = message(event, data, F(seq))

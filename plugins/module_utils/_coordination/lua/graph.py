@@ -213,8 +213,11 @@ local function slot_observe(slot)
     share_queue(slot)
   else
     redis.call('HSET', larry_key(slot), 'lost_at', rec.deadline)
-    emit('worker_failure', {worker = slot, larry = slot,
-      cause = 'the controller that led ' .. slot .. ' no longer renews its lease'})
+    local status = redis.call('HGET', larry_key(slot), 'status')
+    if status ~= 'completed' and status ~= 'failed' then
+      emit('worker_failure', {worker = slot, larry = slot,
+        cause = 'the controller that led ' .. slot .. ' no longer renews its lease'})
+    end
     ring('barrier:converge')
   end
   return false, rec

@@ -142,6 +142,7 @@ local function main()
   if RUN.state ~= 'finished' then
     redis.call('HSET', K('larry:run'), 'state', 'finished', 'finished_at', F(NOW), 'outcome', args.outcome,
       'log_head', args.log_head)
+    RUN.state = 'finished'
     emit('run_complete', {state = args.outcome, report = args.report})
     ring('run')
   end

@@ -19,9 +19,7 @@ description: Writes them as JSON to the file that RECORDER_FILE names.
 """
 _FIELDS = ("host", "task", "result", "task_fields", "_host", "_task", "_result", "_task_fields")
 # Of no use to a test, or different on each machine.
-_DROPPED = (
-    *("invocation", "ansible_facts", "exception", "deprecations", "warnings", "coordination_dir", "estate_path", "stdout"),
-)
+_DROPPED = {"invocation", "ansible_facts", "exception", "deprecations", "warnings", "coordination_dir", "estate_path"}
 
 
 def _field(result, name):
