@@ -111,8 +111,8 @@ class Table:
     def stop(self) -> None:
         """Leaves the table as it is, as ordinary text."""
         with self._display._lock:
-            if self._display.display == self._above:
-                self._display.display = self._original
+            if vars(self._display).get("display") == self._above:
+                del self._display.display  # the method of its class is in the open again
                 self._live.stop()
 
     def _above(self, msg: str, color: str | None = None, *args: t.Any, **kwargs: t.Any) -> None:

@@ -99,12 +99,12 @@ class Holdings:
                 told.append(f"{kind} {', '.join(names)}")
         return "; ".join(told)
 
-    def take_in(self, module: str, host: str, result: dict[str, t.Any]) -> str | None:
+    def take_in(self, module: str, host: str, result: dict[str, t.Any], failed: bool = False) -> str | None:
         """Takes a result in; returns what happened, or None if that is not worth a line."""
-        teller = getattr(self, f"_of_{module}", None)
-        if teller is None or result.get("failed") or result.get("skipped") or result.get("unreachable"):
+        if failed or result.get("skipped"):
             return self._refused(result, host) if module == "task" else None
-        return teller(host, result)
+        teller = getattr(self, f"_of_{module}", None)
+        return teller(host, result) if teller is not None else None
 
     def _refused(self, result: dict[str, t.Any], host: str) -> str | None:
         if result.get("error_class") != "Fenced":
@@ -204,19 +204,20 @@ class CallbackModule(CallbackBase):
 
     @quietly
     def v2_runner_on_failed(self, result: t.Any, ignore_errors: bool = False) -> None:
-        self._show(result)
+        self._show(result, failed=True)
 
     @quietly
     def v2_playbook_on_stats(self, _stats: t.Any) -> None:
         self._ended = True
 
-    def _show(self, result: t.Any) -> None:
+    def _show(self, result: t.Any, failed: bool = False) -> None:
         module = module_of(result)
         if not module:
             return
         host = field_of(result, "host").get_name()
         for one in results_in(result):
-            told = self._holdings.take_in(module, host, one)
+            # Only the results within a loop say themselves whether they failed.
+            told = self._holdings.take_in(module, host, one, bool(one.get("failed", failed)))
             if told and C.DEFAULT_STDOUT_CALLBACK != "cortex.larry.console":
                 self._display.display(f"[larry] {escape_terminal(f'{host} {told}', 500)}", color=C.COLOR_HIGHLIGHT)
 

@@ -36,7 +36,9 @@ def check_log(record: dict[str, t.Any], larry: str) -> dict[str, t.Any]:
     return {
         "title": f"The log of {larry} tells the same as its status keys",
         "state": UNMET if wrong else MET,
-        "detail": f"different for {', '.join(wrong)}" if wrong else f"{count} tasks replayed from the log, all the same",
+        "detail": f"different for {', '.join(wrong)}"
+        if wrong
+        else f"{count} tasks replayed from the log, all the same",
     }
 
 

@@ -57,7 +57,12 @@ def settings_of(parameters: dict[str, t.Any]) -> Settings:
     """The connection settings of filled parameters; a mapping in `redis` is taken as it is, options win over it."""
     value = parameters.get("redis")
     options: dict[str, t.Any] = {str(k): v for k, v in value.items()} if isinstance(value, dict) else {"url": value}
-    for option, name in (("redis_username", "username"), ("redis_password", "password"), ("redis_timeout", "timeout"), ("prefix", "prefix")):
+    for option, name in (
+        ("redis_username", "username"),
+        ("redis_password", "password"),
+        ("redis_timeout", "timeout"),
+        ("prefix", "prefix"),
+    ):
         if parameters.get(option) not in (None, ""):
             options[name] = parameters[option]
     return Settings.of({name: (str(text) if isinstance(text, str) else text) for name, text in options.items()})
@@ -133,7 +138,13 @@ class Context:
 
 def failure_of(error: CoordinationError) -> dict[str, t.Any]:
     """The result of a task that failed with this error."""
-    return {"failed": True, "changed": False, "msg": error.sentence, "error_class": type(error).__name__, "facts": error.facts}
+    return {
+        "failed": True,
+        "changed": False,
+        "msg": error.sentence,
+        "error_class": type(error).__name__,
+        "facts": error.facts,
+    }
 
 
 def with_fact(name: str, result: dict[str, t.Any]) -> dict[str, t.Any]:

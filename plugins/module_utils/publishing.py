@@ -43,7 +43,11 @@ def validate_neighbour(context: Context, larry: str) -> dict[str, t.Any]:
     session = context.session(member=True, actor=larry)
     record = take_snapshot(session, canonical, COLLECTION_VERSION)
     directory = coordination_directory(context, plan)
-    rows = [check_log(record, of), check_evidence(record, of, directory), *recount_rows(record, of, directory, estate_directory(context, plan))]
+    rows = [
+        check_log(record, of),
+        check_evidence(record, of, directory),
+        *recount_rows(record, of, directory, estate_directory(context, plan)),
+    ]
     EventService(session).publish("cross_validated", {"larry": larry, "of": of, "rows": rows})
     return {"changed": True, "larry": larry, "of": of, "rows": rows}
 
@@ -56,13 +60,25 @@ def publish_turn(context: Context, larry: str, finish: bool) -> dict[str, t.Any]
     """
     plan = plan_of(context)
     if context.check_mode:
-        return {"changed": True, "published": True, "report": None, "unmet": [], "failed_tasks": [], "failed_larrys": []}
+        return {
+            "changed": True,
+            "published": True,
+            "report": None,
+            "unmet": [],
+            "failed_tasks": [],
+            "failed_larrys": [],
+        }
     session = context.session(member=True, actor=larry)
     runs, locks = RunService(session), LockService(session)
     record = runs.look()
     directory = coordination_directory(context, plan)
     if finish and record.get("state") == "finished":
-        return {"changed": False, "published": True, "fail_on": plan.canonical()["fail_on"], **_outcome(session, plan, directory)}
+        return {
+            "changed": False,
+            "published": True,
+            "fail_on": plan.canonical()["fail_on"],
+            **_outcome(session, plan, directory),
+        }
     try:
         locks.acquire(_LOCK, reason=f"{larry} publishes the report", wait_s=0.0 if finish else 30.0)
     except Busy:
@@ -84,9 +100,7 @@ def write_reports(session: Session, plan: Plan, directory: str) -> dict[str, t.A
     """Writes the final files, the summary and the plan document from one snapshot."""
     canonical = plan.canonical()
     record = take_snapshot(session, canonical, COLLECTION_VERSION)
-    validated = {
-        event["of"]: event["rows"] or [] for event in record["events"] if event["event"] == "cross_validated"
-    }
+    validated = {event["of"]: event["rows"] or [] for event in record["events"] if event["event"] == "cross_validated"}
     reports = os.path.join(directory, "reports")
     written_at = _now()
     paths = [

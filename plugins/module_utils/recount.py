@@ -91,7 +91,7 @@ def count_objects(directory: str) -> tuple[dict[str, dict[str, t.Any]], str | No
                 continue
             try:
                 with open(path, encoding="utf-8") as stream:
-                    for document in yaml.load_all(stream, Loader=_LOADER):  # noqa: S506 - a safe loader
+                    for document in yaml.load_all(stream, Loader=_LOADER):
                         _collect(document, found)
             except (OSError, ValueError, yaml.YAMLError) as error:
                 return {}, f"{os.path.relpath(path, directory)} cannot be read: {str(error).splitlines()[0]}"

@@ -109,7 +109,10 @@ def execute(context: Context) -> dict[str, t.Any]:
     session = context.session(member=True)
     if context.check_mode:
         run = RunService(session).look().get("id")
-        return {"changed": run is not None, "path": os.path.join(directory, "archive", f"{run}.tar.gz") if run else None}
+        return {
+            "changed": run is not None,
+            "path": os.path.join(directory, "archive", f"{run}.tar.gz") if run else None,
+        }
     try:
         return {"changed": True, "path": write_archive(session, plan, directory)}
     except OSError as error:

@@ -326,7 +326,9 @@ def execute(context: Context) -> dict[str, t.Any]:
     if wanted["turn"] is not None:
         # Every turn of one member in one controller is the same arrival.
         token = f"{context.controller.id}/{wanted['member'] or context.host}"
-    members, policy, timeout_s, join_within_s = (wanted[name] for name in ("members", "policy", "timeout", "join_within"))
+    members, policy, timeout_s, join_within_s = (
+        wanted[name] for name in ("members", "policy", "timeout", "join_within")
+    )
     if wanted["within_run"] and members is None and wanted["count"] is None:
         # The barrier of a run: its members and its policy come from the plan.
         plan = plan_of(context).canonical()

@@ -144,7 +144,13 @@ def execute(context: Context) -> dict[str, t.Any]:
     if context.check_mode:
         return {"changed": True, "event": wanted["event"], "channel": channel, "id": None}
     reply = EventService(context.session()).publish(wanted["event"], wanted["data"], alert=wanted["alert"])
-    return {"changed": True, "event": wanted["event"], "channel": reply["channel"], "id": reply["id"], "timestamp": reply["timestamp"]}
+    return {
+        "changed": True,
+        "event": wanted["event"],
+        "channel": reply["channel"],
+        "id": reply["id"],
+        "timestamp": reply["timestamp"],
+    }
 
 
 def main() -> None:

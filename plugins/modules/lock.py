@@ -326,7 +326,9 @@ def execute(context: Context) -> dict[str, t.Any]:
     locks = LockService(context.session())
     name, slots = wanted["name"], wanted["slots"]
     if wanted["state"] == "released":
-        reply = locks.release(name, slots=slots, force=wanted["force"], reason=wanted["reason"], probe=context.check_mode)
+        reply = locks.release(
+            name, slots=slots, force=wanted["force"], reason=wanted["reason"], probe=context.check_mode
+        )
         released = reply["released"]
         return {"changed": bool(released), "name": name, "released": released, "holders": reply["holders"]}
     if context.check_mode:

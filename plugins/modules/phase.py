@@ -234,7 +234,14 @@ def execute(context: Context) -> dict[str, t.Any]:
     if context.check_mode:
         return with_fact(
             "larry_phase",
-            {"changed": wanted["state"] != "watched", "larry": larry, "led": True, "standby": False, "done": True, "phase": "pending"},
+            {
+                "changed": wanted["state"] != "watched",
+                "larry": larry,
+                "led": True,
+                "standby": False,
+                "done": True,
+                "phase": "pending",
+            },
         )
     session = context.session(member=True, actor=larry)
     phases, slots = PhaseService(session), SlotService(session)

@@ -394,9 +394,7 @@ def simulated_claim(context: Context) -> dict[str, t.Any]:
     """Check mode: the tasks bound to this worker in the order of the plan, one a turn; nothing is asked or written."""
     plan = plan_of(context)
     worker, turn = context.parameters["worker"], context.parameters["turn"]
-    mine = [
-        task for task in plan.tasks if (plan.tasks[task]["worker"] or plan.capable_workers(task)[0]) == worker
-    ]
+    mine = [task for task in plan.tasks if (plan.tasks[task]["worker"] or plan.capable_workers(task)[0]) == worker]
     if turn >= len(mine):
         return {"changed": False, "claimed": False, "done": True, "task": None}
     return {
@@ -427,7 +425,8 @@ def execute(context: Context) -> dict[str, t.Any]:
                 **(work_of(context, reply["task"], tasks) if claimed else {}),
                 "changed": claimed,
                 "claimed": claimed,
-                "done": reply["status"] == "done" or reply.get("why") in ("phase_completed", "phase_failed", "draining"),
+                "done": reply["status"] == "done"
+                or reply.get("why") in ("phase_completed", "phase_failed", "draining"),
                 "task": reply.get("task") if claimed else None,
                 "fence": reply.get("fence"),
                 "attempt": reply.get("attempt"),

@@ -186,7 +186,11 @@ def execute(context: Context) -> dict[str, t.Any]:
         if context.check_mode:
             return {"changed": True, "hold": None}
         reply = budgets.reserve(account, amount, hold_s=wanted["hold_for"])
-        return {"changed": True, "hold": reply["hold"], **{name: reply[name] for name in ("used", "held", "limit", "drawn", "reserve_left")}}
+        return {
+            "changed": True,
+            "hold": reply["hold"],
+            **{name: reply[name] for name in ("used", "held", "limit", "drawn", "reserve_left")},
+        }
     hold, spent = context.required("hold", "spent")
     if spent < 0:
         raise SettingsError(f"spent must not be negative: {spent}.")

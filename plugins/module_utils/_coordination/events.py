@@ -46,19 +46,30 @@ class EventService:
             SettingsError: the name is not [a-z][a-z0-9_]*, or the data exceeds 64 KiB.
         """
         if not _NAME.match(event):
-            raise SettingsError(f"The name of an event must match [a-z][a-z0-9_]*, at most 64 characters: {event[:70]!r}.")
+            raise SettingsError(
+                f"The name of an event must match [a-z][a-z0-9_]*, at most 64 characters: {event[:70]!r}."
+            )
         if event in PROTOCOL_EVENTS:
             raise SettingsError(f"The event {event} belongs to the protocol; choose another name.")
         if len(json.dumps(data or {})) > _MOST_BYTES:
-            raise SettingsError(f"The data of the event {event} exceeds {_MOST_BYTES} bytes; put it in a file and name the file.")
-        return self.session.call("event_publish", {"event": event, "data": data, "alert": alert or None}, new_operation())
+            raise SettingsError(
+                f"The data of the event {event} exceeds {_MOST_BYTES} bytes; put it in a file and name the file."
+            )
+        return self.session.call(
+            "event_publish", {"event": event, "data": data, "alert": alert or None}, new_operation()
+        )
 
     def read(self, since: str = "0", count: int = 1000) -> list[dict[str, t.Any]]:
         """Entries after the id `since`, oldest first, at most `count`."""
         if not since.isdigit():
             raise SettingsError(f"An id of the log is a whole number, not {since[:50]!r}.")
         try:
-            return [json.loads(fields["m"]) for _id, fields in self.session.client.xrange(self._log, f"({since}-0" if since != "0" else "-", "+", count)]
+            return [
+                json.loads(fields["m"])
+                for _id, fields in self.session.client.xrange(
+                    self._log, f"({since}-0" if since != "0" else "-", "+", count
+                )
+            ]
         except redis.exceptions.RedisError as error:
             raise unavailable(self.session.settings, error) from error
 

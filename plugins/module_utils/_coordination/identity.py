@@ -40,8 +40,8 @@ def process_state(pid: int) -> tuple[str, str] | None:
     if os.path.isdir("/proc/self"):
         return None
     # S603/S607: a fixed command; there is no /proc on this system.
-    answer = subprocess.run(  # noqa: S603
-        ["ps", "-o", "state=,lstart=", "-p", str(pid)],  # noqa: S607
+    answer = subprocess.run(
+        ["ps", "-o", "state=,lstart=", "-p", str(pid)],
         capture_output=True,
         text=True,
         check=False,

@@ -89,7 +89,7 @@ def _start(session: Session, lock: int, poke_path: str, log_path: str) -> None:
     log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         # The lock's descriptor goes along: the keeper holds the lock from the first moment on.
-        keeper = subprocess.Popen(  # noqa: S603 - our own interpreter and our own code
+        keeper = subprocess.Popen(
             [sys.executable, "-c", _BOOTSTRAP, "larry-keeper"],
             stdin=subprocess.PIPE,
             stdout=log,
@@ -135,7 +135,9 @@ class Keeper:
             if now >= next_turn:
                 next_turn = now + self.turn()
             self.look_at_forks()
-            ready, _w, _x = select.select(self.watch, [], [], max(0.01, min(next_turn - time.monotonic(), _FORK_CHECK_S)))
+            ready, _w, _x = select.select(
+                self.watch, [], [], max(0.01, min(next_turn - time.monotonic(), _FORK_CHECK_S))
+            )
             if self.poke in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self.poke, 4096)
@@ -169,10 +171,14 @@ class Keeper:
         if self.dead_forks_seen is None:
             self.dead_forks_seen = now
             for fork in dead:
-                say(f"the fork {fork.pid} of the controller {self.controller.pid} was killed (host {fork.host or 'unknown'})")
+                say(
+                    f"the fork {fork.pid} of the controller {self.controller.pid} was killed (host {fork.host or 'unknown'})"
+                )
         elif now - self.dead_forks_seen > _FORK_GRACE_S and self.controller.alive():
             hosts = ", ".join(sorted({fork.host or "unknown" for fork in dead}))
-            say(f"ending the controller {self.controller.pid}: a fork of it was killed (host {hosts}), it would wait for ever")
+            say(
+                f"ending the controller {self.controller.pid}: a fork of it was killed (host {hosts}), it would wait for ever"
+            )
             self.cause = f"a fork of it was killed (host {hosts})"
             for number in (signal.SIGTERM, signal.SIGKILL):
                 with contextlib.suppress(OSError):

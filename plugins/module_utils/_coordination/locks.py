@@ -95,7 +95,8 @@ class LockService:
             "name": name,
             "slots": slots,
             "token": self.token,
-            "owner": owner or f"{self.session.host} of {self.session.controller.hostname}:{self.session.controller.pid}",
+            "owner": owner
+            or f"{self.session.host} of {self.session.controller.hostname}:{self.session.controller.pid}",
             "reason": reason,
             "ttl_ms": check_ttl(ttl_ms),
         }
@@ -142,7 +143,14 @@ class LockService:
         """
         reply = self.session.call(
             "lock_release",
-            {"name": name, "slots": slots, "token": self.token, "force": force or None, "reason": reason, "probe": probe or None},
+            {
+                "name": name,
+                "slots": slots,
+                "token": self.token,
+                "force": force or None,
+                "reason": reason,
+                "probe": probe or None,
+            },
         )
         reply["released"] = reply.get("released") or []
         reply["holders"] = reply.get("holders") or []
@@ -156,7 +164,9 @@ class LockService:
         """
         reply = self.session.call("lock_extend", {"name": name, "token": self.token, "ttl_ms": check_ttl(ttl_ms)})
         if reply["status"] != "held":
-            raise Fenced(f"The lock {name} is no longer held by {self.session.host}: its lease lapsed or was revoked.", **reply)
+            raise Fenced(
+                f"The lock {name} is no longer held by {self.session.host}: its lease lapsed or was revoked.", **reply
+            )
 
     def look(self, name: str) -> dict[str, t.Any]:
         """Holders, slots, fence and counts; changes nothing. `mine` is our own lease or missing."""
@@ -168,5 +178,7 @@ class LockService:
 def check_name(name: str, what: str) -> str:
     """A name for a key: 1 to 200 characters, none of them a control character."""
     if not name or len(name) > 200 or any(ord(character) < 32 or ord(character) == 127 for character in name):
-        raise SettingsError(f"The name of a {what} must have 1 to 200 characters and no control characters: {name[:50]!r}.")
+        raise SettingsError(
+            f"The name of a {what} must have 1 to 200 characters and no control characters: {name[:50]!r}."
+        )
     return name

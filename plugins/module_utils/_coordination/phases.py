@@ -41,7 +41,9 @@ class PhaseService:
             pause = left if reply.get("next_ms") is None else min(left, reply["next_ms"] / 1000)
             self.session.wait_for({"larry:" + larry: reply["bell"]}, max(pause, 0.005))
 
-    def control(self, verb: str, scope: str, names: list[str], reason: str | None = None, probe: bool = False) -> list[str]:
+    def control(
+        self, verb: str, scope: str, names: list[str], reason: str | None = None, probe: bool = False
+    ) -> list[str]:
         """pause, resume, drain or cancel Larrys (scope larry), or pause and resume whatever touches a thing.
 
         Returns:

@@ -76,7 +76,12 @@ class RunService:
         """
         replaced = None
         deadline = time.monotonic() + _CREATION_WAIT_S
-        wanted = {"digest": digest, "run": run, "host": self.session.controller.hostname, "pid": self.session.controller.pid}
+        wanted = {
+            "digest": digest,
+            "run": run,
+            "host": self.session.controller.hostname,
+            "pid": self.session.controller.pid,
+        }
         while True:
             view = self._look_before_joining(wanted) if probe else self.session.call("run_join", wanted)
             status = view["status"]
@@ -130,7 +135,10 @@ class RunService:
         leaders = view.get("leaders") or []
         who = (
             "led by "
-            + ", ".join(f"{one['larry']} (controller {one['controller'][:8]}, {duration(one['left_ms'])} left)" for one in leaders)
+            + ", ".join(
+                f"{one['larry']} (controller {one['controller'][:8]}, {duration(one['left_ms'])} left)"
+                for one in leaders
+            )
             if leaders
             else "led by nobody now"
         )
@@ -171,7 +179,10 @@ class RunService:
         if begun["status"] != "begun":
             return False
         for step in load_steps(plan):
-            if self.session.call("run_load", {**step, "token": token, "ttl_ms": _CREATION_TTL_MS})["status"] != "loaded":
+            if (
+                self.session.call("run_load", {**step, "token": token, "ttl_ms": _CREATION_TTL_MS})["status"]
+                != "loaded"
+            ):
                 return False
         opened = self.session.call("run_open", {"token": token, "tasks": len(plan["tasks"])})
         return opened["status"] == "running"
@@ -179,7 +190,7 @@ class RunService:
     def _eviction_policy(self) -> str | None:
         try:
             return self.session.client.config_get("maxmemory-policy").get("maxmemory-policy")
-        except Exception:  # noqa: BLE001 - a user without the right to ask is no reason to stop
+        except Exception:
             return None
 
     def _delete(self, plan: dict[str, t.Any] | None, run: str, force: bool = False) -> bool:

@@ -11,10 +11,10 @@ import time
 import typing as t
 import uuid
 
-from .lua.scripts import SCRIPTS
 from .connection import connect, redis, unavailable
 from .errors import NotJoined, Refused
 from .identity import Controller
+from .lua.scripts import SCRIPTS
 from .settings import Settings
 
 _DIGESTS: dict[str, str] = {}
@@ -75,7 +75,9 @@ class Session:
         """`name` with the prefix before it."""
         return self.settings.prefix + name
 
-    def call(self, script: str, arguments: dict[str, t.Any] | None = None, operation: str | None = None) -> dict[str, t.Any]:
+    def call(
+        self, script: str, arguments: dict[str, t.Any] | None = None, operation: str | None = None
+    ) -> dict[str, t.Any]:
         """Runs one script atomically on the server.
 
         Args:
@@ -115,7 +117,9 @@ class Session:
         if reply.get("refused") and reply["status"] in ("no_run", "not_joined"):
             raise not_joined(self, reply)
         if reply.get("refused") and reply["status"] == "other_epoch":
-            raise Refused("The run was recovered under a new epoch since this controller joined; start the controller again.")
+            raise Refused(
+                "The run was recovered under a new epoch since this controller joined; start the controller again."
+            )
         return reply
 
     def wait_for(self, bells: dict[str, str], timeout_s: float) -> None:

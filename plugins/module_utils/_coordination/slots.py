@@ -36,7 +36,9 @@ def refused(reply: dict[str, t.Any]) -> Refused:
         name = reply.get("slot") or reply.get("worker") or reply.get("task") or reply.get("larry")
         return Refused(f"The run knows no {what} {name}; the plan names what there is.", **reply)
     if status == "reserved_name":
-        return Refused(f"A result may not publish under the name {reply['name']}: it is reserved or not [a-z0-9_:].", **reply)
+        return Refused(
+            f"A result may not publish under the name {reply['name']}: it is reserved or not [a-z0-9_:].", **reply
+        )
     return Refused(f"The server refused the operation: {status}.", **reply)
 
 
@@ -46,7 +48,9 @@ class SlotService:
     def __init__(self, session: Session) -> None:
         self.session = session
 
-    def take(self, slot: str, *, wait_s: float = 0.0, ttl_ms: int = DEFAULT_TTL_MS, where: dict[str, str] | None = None) -> dict[str, t.Any]:
+    def take(
+        self, slot: str, *, wait_s: float = 0.0, ttl_ms: int = DEFAULT_TTL_MS, where: dict[str, str] | None = None
+    ) -> dict[str, t.Any]:
         """Takes the slot, or waits up to `wait_s` seconds as its standby.
 
         Args:

@@ -97,7 +97,9 @@ class TaskService:
             )
         return reply
 
-    def checkpoint(self, task: str, fence: str, *, percent: float | None = None, text: str | None = None) -> dict[str, t.Any]:
+    def checkpoint(
+        self, task: str, fence: str, *, percent: float | None = None, text: str | None = None
+    ) -> dict[str, t.Any]:
         """Asks whether the caller still holds the task; publishes progress on the way.
 
         Returns:
@@ -127,13 +129,17 @@ def reasons(view: dict[str, t.Any]) -> list[str]:
         return [f"{task} is {state}" + (f": {view['cause']}." if view.get("cause") else ".")]
     if state == "in_progress":
         left = duration(lease.get("left_ms"))
-        out.append(f"{task} runs on {view['worker_now']} (attempt {view['attempt']} of {view['attempts']}, {left} left of its lease).")
+        out.append(
+            f"{task} runs on {view['worker_now']} (attempt {view['attempt']} of {view['attempts']}, {left} left of its lease)."
+        )
     if phase["phase"] == "pending":
         out.append(f"The phase of {view['larry']} has not started: no controller leads it yet.")
     elif phase["phase"] in ("completed", "failed"):
         out.append(f"The phase of {view['larry']} is {phase['phase']}.")
     if phase["mode"] != "running":
-        out.append(f"{view['larry']} is {phase['mode']}" + (f": {view['pause_reason']}." if view.get("pause_reason") else "."))
+        out.append(
+            f"{view['larry']} is {phase['mode']}" + (f": {view['pause_reason']}." if view.get("pause_reason") else ".")
+        )
     if view.get("sweep"):
         out.append(f"Nothing new is claimed in {view['larry']} ({view['sweep']}); {task} will be skipped.")
     for wait in view["waits"]:
@@ -142,9 +148,13 @@ def reasons(view: dict[str, t.Any]) -> list[str]:
     for thing in view["paused"]:
         out.append(f"It touches {thing['name']}, which is paused: {thing['reason']}.")
     if lease["state"] == "foreign":
-        out.append(f"task:lock:{task} was set by another client ({lease['owner']}), {duration(lease.get('left_ms'))} left; it is honoured.")
+        out.append(
+            f"task:lock:{task} was set by another client ({lease['owner']}), {duration(lease.get('left_ms'))} left; it is honoured."
+        )
     if view.get("retry_ms") is not None and state == "pending":
-        out.append(f"It is tried again in {duration(view['retry_ms'])} (attempt {view['attempt'] + 1} of {view['attempts']}).")
+        out.append(
+            f"It is tried again in {duration(view['retry_ms'])} (attempt {view['attempt'] + 1} of {view['attempts']})."
+        )
     if state in ("pending", "ready"):
         present = [one for one in view["capable"] if one["present"]]
         if not view["capable"]:
@@ -159,5 +169,9 @@ def reasons(view: dict[str, t.Any]) -> list[str]:
             elif not bound:
                 out.append(f"Its worker {view['worker']} is not there yet.")
         elif state == "ready" and all(one["task"] for one in present):
-            out.append("Every worker that can do it is busy: " + ", ".join(f"{one['worker']} with {one['task']}" for one in present) + ".")
+            out.append(
+                "Every worker that can do it is busy: "
+                + ", ".join(f"{one['worker']} with {one['task']}" for one in present)
+                + "."
+            )
     return out or [f"{task} is ready; it is claimed as soon as a worker asks."]

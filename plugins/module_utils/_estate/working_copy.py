@@ -31,14 +31,18 @@ def tree_digest(directory: str) -> str:
     """SHA-256 over names and contents of the regular files below `directory`, without `.git` and links."""
     digest = hashlib.sha256()
     for folder, folders, files in os.walk(directory):
-        folders[:] = sorted(name for name in folders if name != ".git" and not os.path.islink(os.path.join(folder, name)))
+        folders[:] = sorted(
+            name for name in folders if name != ".git" and not os.path.islink(os.path.join(folder, name))
+        )
         for name in sorted(files):
             path = os.path.join(folder, name)
             if os.path.islink(path) or not os.path.isfile(path) or name == _MARK:
                 continue
             digest.update(os.path.relpath(path, directory).encode() + b"\0")
             with open(path, "rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest() if hasattr(hashlib, "file_digest") else stream.read())
+                digest.update(
+                    hashlib.file_digest(stream, "sha256").digest() if hasattr(hashlib, "file_digest") else stream.read()
+                )
     return digest.hexdigest()
 
 
@@ -72,8 +76,12 @@ def prepare_working_copy(source: str, target: str, probe: bool = False) -> dict[
     shutil.copytree(source, fresh, symlinks=True, ignore=shutil.ignore_patterns(".git"))
     is_git = shutil.which("git") is not None
     if is_git:
-        for arguments in (("init", "--quiet", "--initial-branch=main"), ("add", "--all"), ("commit", "--quiet", "--allow-empty", "--message", "The estate as it was found")):
-            subprocess.run([*_GIT, *arguments], cwd=fresh, check=True, capture_output=True, env=_environment())  # noqa: S603
+        for arguments in (
+            ("init", "--quiet", "--initial-branch=main"),
+            ("add", "--all"),
+            ("commit", "--quiet", "--allow-empty", "--message", "The estate as it was found"),
+        ):
+            subprocess.run([*_GIT, *arguments], cwd=fresh, check=True, capture_output=True, env=_environment())
     with open(os.path.join(fresh, ".git" if is_git else "", _MARK), "w", encoding="utf-8") as stream:
         stream.write(wanted + "\n")
     if os.path.isdir(target):

@@ -221,8 +221,8 @@ def build_plan(
     for index, given in enumerate(work):
         task: dict[str, Any] = {
             "larry": first, "index": index, "capability": "cap", "worker": None, "depends_on": [], "after": [],
-            "touches": [], "metered": False, "planned_s": 10_000, "deadline_s": 20_000, "attempts": 3, "backoff_s": 0.05,
-            **given,
+            "touches": [], "metered": False, "planned_s": 10_000, "deadline_s": 20_000, "attempts": 3,
+            "backoff_s": 0.05, **given,
         }  # fmt: skip
         plan["tasks"][task["id"]] = task
     return plan

@@ -98,7 +98,7 @@ def test_behind_plan(place: Any, crew: Any, plan_of: Any) -> None:
     assert seen == [(400, 60, 50)]
 
 
-# --- slots -------------------------------------------------------------------------------------------------------------
+# --- slots ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_second_controller_is_standby_and_takes_over(place: Any, crew: Any, plan_of: Any) -> None:
@@ -155,7 +155,7 @@ def test_time_without_a_leader_does_not_count(place: Any, crew: Any, plan_of: An
     assert second.claim("w1")["status"] == "claimed"
 
 
-# --- controls ----------------------------------------------------------------------------------------------------------
+# --- controls -------------------------------------------------------------------------------------------------------
 
 
 def test_a_paused_larry(place: Any, crew: Any, plan_of: Any) -> None:

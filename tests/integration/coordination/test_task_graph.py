@@ -22,7 +22,7 @@ def states(place: Any, *names: str) -> list[str]:
     return [place.get(f"task:status:{name}") for name in names]
 
 
-# --- readiness ---------------------------------------------------------------------------------------------------------
+# --- readiness ------------------------------------------------------------------------------------------------------
 
 
 def test_hard_and_soft_dependencies(place: Any, crew: Any, plan_of: Any) -> None:
@@ -117,7 +117,7 @@ def test_two_thousand_tasks_settle_each_once(place: Any, crew: Any, plan_of: Any
     for task in work:
         blocked = any(expected[parent] != "completed" for parent in task["depends_on"])
         expected[task["id"]] = "skipped" if blocked else outcome[task["id"]]
-    assert dict(zip(expected, states(place, *expected))) == expected
+    assert dict(zip(expected, states(place, *expected), strict=True)) == expected
     settled = Counter(
         entry["task_id"]
         for entry in place.log()
@@ -128,7 +128,7 @@ def test_two_thousand_tasks_settle_each_once(place: Any, crew: Any, plan_of: Any
     assert place.get("metrics:larry-01:tasks_skipped") == str(Counter(expected.values())["skipped"])
 
 
-# --- the public lease --------------------------------------------------------------------------------------------------
+# --- the public lease -----------------------------------------------------------------------------------------------
 
 
 def test_the_lease_as_an_operator_sees_it(place: Any, crew: Any, plan_of: Any) -> None:
@@ -220,7 +220,7 @@ def test_a_refused_completion_sent_again_is_logged_once(place: Any, crew: Any, p
     assert place.names().count("completion_fenced") == 1
 
 
-# --- attempts ----------------------------------------------------------------------------------------------------------
+# --- attempts -------------------------------------------------------------------------------------------------------
 
 
 def test_retries_with_back_off_then_failed_for_good(place: Any, crew: Any, plan_of: Any) -> None:
@@ -257,7 +257,7 @@ def test_every_attempt_is_a_number_in_the_log(place: Any, crew: Any, plan_of: An
     assert {kind for _name, kind in kinds} == {int}, kinds
 
 
-# --- who may do it -----------------------------------------------------------------------------------------------------
+# --- who may do it --------------------------------------------------------------------------------------------------
 
 
 def test_affinity_and_capability(place: Any, crew: Any, plan_of: Any) -> None:
@@ -360,7 +360,7 @@ def test_a_stranger_does_nothing(place: Any, crew: Any, plan_of: Any) -> None:
         first.tasks("w1").settle("nothing", "1", "completed", worker="w1")
 
 
-# --- what a result publishes -------------------------------------------------------------------------------------------
+# --- what a result publishes ----------------------------------------------------------------------------------------
 
 
 def test_a_result_is_published(place: Any, crew: Any, plan_of: Any) -> None:
@@ -499,7 +499,7 @@ def test_a_percentage_out_of_range_does_not_distort(place: Any, crew: Any, plan_
     assert 25 <= int(place.get("phase:larry-01:progress")) <= 50
 
 
-# --- why is it not running ---------------------------------------------------------------------------------------------
+# --- why is it not running ------------------------------------------------------------------------------------------
 
 
 def test_why_not_names_each_cause(place: Any, crew: Any, plan_of: Any) -> None:

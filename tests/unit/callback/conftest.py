@@ -68,8 +68,10 @@ def as_installed() -> Any:
     kind = getattr(task_result, "CallbackTaskResult", None) or task_result.TaskResult
 
     def make(recorded: dict[str, Any]) -> Any:
-        task = Task.load({"name": recorded["name"], recorded["action"]: {}}) if recorded["action"] else Task()
-        task.resolved_action = recorded["resolved_action"]
+        task = Task()
+        task.name, task.action = recorded["name"], recorded["action"]
+        task._resolved_action = recorded["resolved_action"]
+        task.loop = ["an element"] if recorded["has_loop"] else None
         return kind(Host(recorded["host"]), task, dict(recorded["result"]), {"args": {}, "name": recorded["name"]})
 
     return make

@@ -29,7 +29,7 @@ def callback() -> progress.CallbackModule:
 
 def replay(callback: Any, recording: list[dict[str, Any]], make: Any) -> None:
     for recorded in recording:
-        if hasattr(callback, recorded["event"]):
+        if recorded["event"] in vars(type(callback)):  # what its base class does with the others is none of ours
             getattr(callback, recorded["event"])(make(recorded))
 
 
@@ -150,7 +150,8 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.parametrize(
-    ("how", "number", "code"), [("alone", signal.SIGINT, 99), ("alone", signal.SIGTERM, -15), ("chained", signal.SIGTERM, 7)]
+    ("how", "number", "code"),
+    [("alone", signal.SIGINT, 99), ("alone", signal.SIGTERM, -15), ("chained", signal.SIGTERM, 7)],
 )
 def test_the_last_words_of_a_process(how: str, number: int, code: int) -> None:
     process = subprocess.Popen(

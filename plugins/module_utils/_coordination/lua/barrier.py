@@ -92,7 +92,13 @@ local function main()
       redis.call('HDEL', key, 'members')
     end
     redis.call('HSET', key, 'policy', args.policy, 'join_within_us', args.join_within_us)
-    if not within then redis.call('PEXPIRE', key, 7 * 86400 * 1000) end
+    if not within then
+      redis.call('PEXPIRE', key, 7 * 86400 * 1000)
+    elseif name ~= 'converge' then
+      -- A barrier of the run goes with the run.
+      redis.call('SADD', K('larry:extra'), 'larry:barrier:' .. name, 'larry:arrived:' .. name,
+        'larry:bell:barrier:' .. name)
+    end
     barrier = H(key)
   end
   -- guard: generation. A generation that ended answers what it ended with, however often it is asked.
