@@ -31,7 +31,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "playbooks" / "collections"))
 
-import ansible_runner  # noqa: E402
+try:
+    import ansible_runner
+except ImportError as error:
+    sys.exit(f"The launcher needs ansible-runner ({error}): start it with 'make run', which installs what it needs.")
+
 from launcher import arguments, ending  # noqa: E402
 from launcher.view import View  # noqa: E402
 from launcher.watching import watch  # noqa: E402
@@ -45,6 +49,7 @@ from ansible_collections.cortex.larry.plugins.module_utils._coordination.setting
 from ansible_collections.cortex.larry.plugins.module_utils._plan import PlanError, load_plan  # noqa: E402
 
 STOP_WITHIN_S = 30.0
+INSIST_AFTER_S = 5.0
 
 
 class Controller:
@@ -115,7 +120,7 @@ class Team:
         self.run: str | None = None
         self.joined = threading.Event()
         self.stopped_by = 0
-        self.patience_ends = 0.0
+        self.patience_ends = self.insist_at = 0.0
         self.controllers = [
             Controller(name, command, directory / "logs" / f"{name}.log", private / name, self)
             for name, command in commands.items()
@@ -124,12 +129,17 @@ class Team:
     def stop(self, number: int, _frame: object = None) -> None:
         """The handler of SIGINT and SIGTERM; a second one ends the patience."""
         self.patience_ends = time.monotonic() + (0 if self.stopped_by else STOP_WITHIN_S)
+        self.insist_at = time.monotonic() + INSIST_AFTER_S
         self.stopped_by = self.stopped_by or number
         for controller in self.controllers:
             controller.pass_on(number)
 
     def tend(self, view: View) -> bool:
         """Starts again, once, what ended abnormally; says whether any controller runs."""
+        if self.stopped_by and time.monotonic() > self.insist_at:
+            self.insist_at += INSIST_AFTER_S
+            for one in self.controllers:
+                one.pass_on(signal.SIGTERM)  # Python drops a SIGINT that comes in the middle of a fork
         for one in self.controllers:
             if not (one.thread.is_alive() or self.stopped_by or one.restarted) and one.ended_abnormally():
                 view.note(f"the controller {one.name} was killed or lost a fork; it is started again and resumes")

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright (c) 2026, the cortex.larry contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -329,7 +328,8 @@ def main(arguments: Sequence[str]) -> int:
             return 0 if session.run(options.command) else 1
         if sys.stdin.isatty():
             return interactive(session)
-        return 0 if all([run_line(session, line) for line in sys.stdin]) else 1
+        outcomes = [run_line(session, line) for line in sys.stdin]
+        return 0 if all(outcomes) else 1
     except (PromptError, EmbeddedServerError) as error:
         print(error, file=sys.stderr)
         return 1

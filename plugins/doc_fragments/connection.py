@@ -66,8 +66,8 @@ options:
         - There is no keeper, so nothing is renewed and what was taken ends with its O(ignore:ttl).
   caller:
     description:
-      - Who the caller is. Set by the action plugin for O(run_on=target), so that all tasks of a host in one play are the
-        same caller; not for playbooks.
+      - Who the caller is. Set by the action plugin for O(run_on=target), so that all tasks of a host in one play are
+        the same caller; not for playbooks.
     type: dict
 requirements:
   - redis (Python package) 5.0 or newer, beside ansible-core on the controller

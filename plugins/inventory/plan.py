@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: plan
 short_description: A plan of cortex.larry as inventory
-version_added: 1.0.0
+version_added: 0.1.0
 author:
   - The cortex.larry contributors (@cortex-larry)
 description:
@@ -32,7 +32,7 @@ notes:
 seealso:
   - name: Plan reference
     description: Every key of a plan, with types and defaults.
-    link: https://github.com/cortex-larry/larry/blob/main/docs/plan-reference.md
+    link: https://github.com/cortex-larry/cortex.larry/blob/main/docs/plan-reference.md
 options:
   plugin:
     description: Makes the file an inventory source of this plugin.
@@ -116,6 +116,7 @@ estate:
   path: ../my-gitops-repository
 """
 
+import importlib
 import sys
 
 from ansible.errors import AnsibleParserError
@@ -126,7 +127,7 @@ from ansible_collections.cortex.larry.plugins.module_utils._plan import Plan, Pl
 try:
     # Not used here. Ansible forks for every task, and a fork that has to import the client pays 78 to 90 ms for it
     # each time (measured); imported once in the parent, all forks inherit it.
-    import redis  # noqa: F401
+    importlib.import_module("redis")
 except ImportError:
     pass
 

@@ -93,7 +93,8 @@ class Context:
         host: inventory name of the host that the task runs for.
         check_mode: nothing may be changed.
         plan_file: path of the plan, where the inventory comes from one.
-        keep: a keeper may be started (in the controller); a module on a target has none, so its leases end with their TTL.
+        keep: a keeper may be started (in the controller); a module on a target has none, so its leases end with their
+            TTL.
     """
 
     parameters: dict[str, t.Any]

@@ -29,7 +29,7 @@ def plan_of(context: Context) -> Plan:
 
 
 def coordination_directory(context: Context, plan: Plan) -> str:
-    """Absolute path of the coordination directory: the option directory, else the plan's, below the current directory."""
+    """Absolute path of the coordination directory: the option `directory`, else the plan's, below the current one."""
     return os.path.abspath(context.parameters.get("directory") or plan.run_directory)
 
 

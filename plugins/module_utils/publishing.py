@@ -22,6 +22,7 @@ from .cross_validation import check_evidence, check_log, neighbour
 from .options import Context
 from .plan_access import coordination_directory, estate_directory, plan_of
 from .recount import recount_rows
+from .run_archive import write_archive
 from .version import COLLECTION_VERSION
 
 _LOCK = "larry-report"
@@ -91,8 +92,12 @@ def publish_turn(context: Context, larry: str, finish: bool) -> dict[str, t.Any]
             runs.finish("failed" if failed else "completed", written["report"], written["log_head"])
             # Once more, so that the report holds the last entry of the log, too.
             written = write_reports(session, plan, directory)
+            written["archive"] = write_archive(session, plan, directory)
+            if plan.canonical()["cleanup"] == "on_finish":
+                runs.delete(force=True)
     finally:
-        locks.release(_LOCK)
+        if runs.look().get("state"):
+            locks.release(_LOCK)
     return {"changed": True, "published": True, "fail_on": plan.canonical()["fail_on"], **written}
 
 

@@ -325,7 +325,7 @@ def execute(context: Context) -> dict[str, t.Any]:
     token = None
     if wanted["turn"] is not None:
         # Every turn of one member in one controller is the same arrival.
-        token = f"{context.controller.id}/{wanted['member'] or context.host}"
+        token = f"{context.controller.id}/{wanted['member'] or context.host}/{wanted['generation']}"
     members, policy, timeout_s, join_within_s = (
         wanted[name] for name in ("members", "policy", "timeout", "join_within")
     )

@@ -175,8 +175,8 @@ def execute(context: Context) -> dict[str, t.Any]:
     plan = plan_of(context)
     if plan.estate.get("source") == "kubernetes":
         raise SettingsError(
-            f"The plan {plan.name} looks after a live Kubernetes cluster (estate.source: kubernetes), and that source is "
-            "not there yet in this release; use a GitOps repository as estate (source: gitops)."
+            f"The plan {plan.name} looks after a live Kubernetes cluster (estate.source: kubernetes), and that source "
+            "is not there yet in this release; use a GitOps repository as estate (source: gitops)."
         )
     joined = runs.join(
         plan.canonical(),

@@ -85,7 +85,12 @@ def ansible(directory: Path, book: Path, *arguments: str, **variables: str) -> f
     began = time.monotonic()
     with open(directory / f"{book.stem}.log", "w", encoding="utf-8") as log:
         done = subprocess.run(
-            ["ansible-playbook", str(book), *arguments], cwd=directory, env=environment, stdout=log, stderr=log
+            ["ansible-playbook", str(book), *arguments],
+            cwd=directory,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            check=False,
         )
     if done.returncode != 0:
         sys.exit(f"{book} ended with {done.returncode}; see {log.name}:\n{Path(log.name).read_text()[-2000:]}")
@@ -94,12 +99,12 @@ def ansible(directory: Path, book: Path, *arguments: str, **variables: str) -> f
 
 def modules(directory: Path, url: str) -> None:
     """A coordination module against debug, against a command doing the same, and against a remote module."""
+    code = f"import redis; redis.Redis.from_url('{url}').hgetall('larry:lock:bench')"
     kinds = {
         "debug": ("ansible.builtin.debug: {msg: x}", 60),
         "lock_info in the controller": (f"cortex.larry.lock_info: {{name: bench, redis: '{url}'}}", 60),
         "command asking the server": (
-            "ansible.builtin.command:\n"
-            f"  argv: ['{sys.executable}', -c, \"import redis; redis.Redis.from_url('{url}').hgetall('larry:lock:bench')\"]",
+            f"ansible.builtin.command:\n  argv: ['{sys.executable}', -c, \"{code}\"]",
             15,
         ),
         "lock_info as a remote module": (
@@ -111,7 +116,7 @@ def modules(directory: Path, url: str) -> None:
     for name, (task, count) in kinds.items():
         stem = name.replace(" ", "-")
         rounds = []
-        for _ in range(3):
+        for _round in range(3):
             empty = ansible(directory, playbook(directory, stem, task, 0))
             rounds.append((ansible(directory, playbook(directory, stem, task, count)) - empty) / count)
         cost[name] = statistics.median(rounds) * 1000
@@ -136,12 +141,20 @@ def plan_of(tasks: int, workers: int) -> dict:
     names = [f"bench-worker-{number}" for number in range(workers)]
     return {
         "name": "bench", "title": "BENCH", "cluster": "bench", "window_s": 86400, "time_scale": 1.0, "controllers": 1,
-        "larrys": {"bench": {"id": "bench", "domain": "bench", "node": "n", "phase_s": 86400, "checkpoints": [], "masters": {}, "tokens": 0, "workers": names}},
-        "workers": {name: {"id": name, "larry": "bench", "node": "n", "tokens": 0, "capabilities": ["work"]} for name in names},
+        "larrys": {
+            "bench": {
+                "id": "bench", "domain": "bench", "node": "n", "phase_s": 86400, "checkpoints": [], "masters": {},
+                "tokens": 0, "workers": names,
+            },
+        },
+        "workers": {
+            name: {"id": name, "larry": "bench", "node": "n", "tokens": 0, "capabilities": ["work"]} for name in names
+        },
         "tasks": {
             f"t{number}": {
-                "id": f"t{number}", "larry": "bench", "index": number, "capability": "work", "worker": None, "depends_on": [], "after": [],
-                "touches": [], "planned_s": 60, "deadline_s": 3600, "attempts": 3, "backoff_s": 1, "metered": False,
+                "id": f"t{number}", "larry": "bench", "index": number, "capability": "work", "worker": None,
+                "depends_on": [], "after": [], "touches": [], "planned_s": 60, "deadline_s": 3600, "attempts": 3,
+                "backoff_s": 1, "metered": False,
             }
             for number in range(tasks)
         },
@@ -169,7 +182,7 @@ def scripts(url: str) -> None:
 
     def measure(name: str, times: int, call: Callable[[], object]) -> None:
         began = time.monotonic()
-        for _ in range(times):
+        for _time in range(times):
             call()
         rates[name] = times / (time.monotonic() - began)
 
@@ -192,7 +205,8 @@ def scripts(url: str) -> None:
     row(
         "lock + release per second / redis-py's Lock",
         f"{rates['lock + release'] / rates['lock + release of redis-py']:.2f}",
-        f"{rates['lock + release']:.0f} against {rates['lock + release of redis-py']:.0f}; ours fences and logs, theirs does not",
+        f"{rates['lock + release']:.0f} against {rates['lock + release of redis-py']:.0f}; "
+        "ours fences and logs, theirs does not",
     )
 
 
@@ -222,14 +236,15 @@ def barrier(url: str) -> None:
         time.sleep(0.05)
     last = time.monotonic()
     _member(url, count - 1, count, answers)
-    times = sorted(answers.get(timeout=30) - last for _ in range(count))
+    times = sorted(answers.get(timeout=30) - last for _number in range(count))
     for member in members:
         member.join()
     polling = 2.5  # the mean wait of a poller that looks every 5 s: half its interval
     row(
         "barrier release for 32 waiters / polling every 5 s",
         f"{times[-1] / polling:.3f}",
-        f"median {times[len(times) // 2] * 1000:.0f} ms, last {times[-1] * 1000:.0f} ms, against a mean wait of 2500 ms",
+        f"median {times[len(times) // 2] * 1000:.0f} ms, last {times[-1] * 1000:.0f} ms, "
+        "against a mean wait of 2500 ms",
     )
 
 
@@ -238,7 +253,10 @@ def barrier(url: str) -> None:
 
 def plan(directory: Path, url: str) -> None:
     """A plan of CPU-bound tasks: wall time against the critical path, and the share spent on coordination."""
-    code = "import hashlib,time\nb=time.process_time()\nv=b''\nfor _ in range(2000000):\n    v=hashlib.sha256(v).digest()\nprint(time.process_time()-b)"
+    code = (
+        "import hashlib,time\nb=time.process_time()\nv=b''\n"
+        "for _ in range(2000000):\n    v=hashlib.sha256(v).digest()\nprint(time.process_time()-b)"
+    )
     pace = 2_000_000 / float(
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     )
@@ -249,21 +267,24 @@ def plan(directory: Path, url: str) -> None:
         "plugin: cortex.larry.plan",
         "name: bench",
         "run:",
-        f"  {{window: 40m, controllers: 1, redis: '{url}', prefix: 'benchplan:', directory: {directory}/coordination, connection: local, time_scale: 1}}",
+        f"  {{window: 40m, controllers: 1, redis: '{url}', prefix: 'benchplan:', connection: local, time_scale: 1,",
+        f"    directory: {directory}/coordination}}",
         "nodes: {n1: {address: 192.0.2.1}, n2: {address: 192.0.2.2}}",
         "larrys:",
     ]
     for number, larry in enumerate(larrys, 1):
         text += [
             f"  {larry}:",
-            f"    {{domain: d{larry}, node: n{number}, phase: 30m, workers: {{w: {{node: n{number}, tokens: 0, duration: 1m, capabilities: [compute]}}}}}}",
+            f"    {{domain: d{larry}, node: n{number}, phase: 30m,",
+            f"      workers: {{w: {{node: n{number}, tokens: 0, duration: 1m, capabilities: [compute]}}}}}}",
         ]
     text += ["capabilities: {compute: {role: larry_bench, entry_point: compute}}", "tasks:"]
     for larry in larrys:
         for step in range(length * chains):
             needs = f", depends_on: [{larry}-{step - 1}]" if step else ""
             text.append(
-                f"  {larry}-{step}: {{larry: {larry}, capability: compute, duration: 1m, parameters: {{rounds: {rounds}}}{needs}}}"
+                f"  {larry}-{step}: {{larry: {larry}, capability: compute, duration: 1m, "
+                f"parameters: {{rounds: {rounds}}}{needs}}}"
             )
     text += ["estate: {source: gitops, path: estate}"]
     (directory / "estate").mkdir()

@@ -76,10 +76,10 @@ class Launcher:
         self.started.append(process)
         return process
 
-    def run(self, *arguments: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str | Path, timeout: float = 140) -> subprocess.CompletedProcess[str]:
         return self.finish(self.start(*arguments), timeout)
 
-    def finish(self, process: subprocess.Popen[str], timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def finish(self, process: subprocess.Popen[str], timeout: float = 140) -> subprocess.CompletedProcess[str]:
         output, errors = process.communicate(timeout=timeout)
         print(output, errors, sep="\n")
         return subprocess.CompletedProcess(process.args, process.returncode, output, errors)

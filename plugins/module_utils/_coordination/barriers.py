@@ -95,7 +95,8 @@ class BarrierService:
             if reply["status"] == "failed":
                 raise BarrierFailed(
                     f"The barrier {name} failed in generation {reply['generation']}: {reply['cause']}. "
-                    f"Arrived: {', '.join(map(str, reply['members'])) or 'nobody else'}. Missing: {missing_sentence(reply['missing'])}.",
+                    f"Arrived: {', '.join(map(str, reply['members'])) or 'nobody else'}. "
+                    f"Missing: {missing_sentence(reply['missing'])}.",
                     **reply,
                 )
             if first:
@@ -108,7 +109,11 @@ class BarrierService:
             # Turns of one arrival share its time: the server knows when it was made.
             waited = max(passed, reply.get("waited_ms", 0) / 1000)
             if waited >= timeout_s:
-                self.leave(name, member)
+                if not self.leave(name, member):
+                    # It ended in this very moment: then that is the answer, for us as for the others.
+                    last = self.session.call("barrier_meet", arguments, new_operation())
+                    if last["status"] == "open":
+                        return {**last, "missing": last.get("missing") or [], "members": last.get("members") or []}
                 raise BarrierFailed(
                     f"The barrier {name} did not open within {timeout_s:g} s: {len(reply['members'])} of "
                     f"{reply.get('expected', '?')} arrived. Missing: {missing_sentence(reply['missing'])}.",
@@ -119,6 +124,8 @@ class BarrierService:
             pause = timeout_s - waited
             if turn_s is not None:
                 pause = min(pause, turn_s - passed)
+            if reply.get("paused"):
+                began = time.monotonic()  # a pause does not count against the time
             if reply.get("next_ms") is not None:
                 pause = min(pause, reply["next_ms"] / 1000 + 0.002)
             self.session.wait_for({f"barrier:{name}": reply.get("bell", "0-0")}, max(pause, 0.005))
@@ -140,8 +147,8 @@ class BarrierService:
         status = reply["status"]
         if status == "other_members":
             return Refused(
-                f"The barrier {name} is open for others: it expects {reply.get('members')}; everybody who meets there must "
-                "expect the same members or the same count.",
+                f"The barrier {name} is open for others: it expects {reply.get('members')}; everybody who meets there "
+                "must expect the same members or the same count.",
                 **reply,
             )
         if status == "no_member":
@@ -154,7 +161,8 @@ class BarrierService:
             )
         if status == "early_generation":
             return Refused(
-                f"The barrier {name} has opened {reply['opened']} times; generation {reply['generation']} is not its next one.",
+                f"The barrier {name} has opened {reply['opened']} times; generation {reply['generation']} is not its "
+                "next one.",
                 **reply,
             )
         return Refused(f"The barrier {name} refused the arrival: {status}.", **reply)

@@ -34,8 +34,9 @@ class BudgetService:
         )
         if reply["status"] == "over_budget":
             raise BudgetExceeded(
-                f"{amount} tokens for {account} exceed the budget of {self.larry}: {reply['used']} used and {reply['held']} held "
-                f"of {reply['limit']}, {reply['drawn']} drawn from the emergency pool, {reply['reserve_left']} left in it.",
+                f"{amount} tokens for {account} exceed the budget of {self.larry}: {reply['used']} used and "
+                f"{reply['held']} held of {reply['limit']}, {reply['drawn']} drawn from the emergency pool, "
+                f"{reply['reserve_left']} left in it.",
                 **reply,
             )
         return self._checked(reply)
@@ -56,7 +57,8 @@ class BudgetService:
         book, limit, taken, emergency = pipe.execute()
         if limit is None:
             raise Refused(
-                f"There is no budget of a Larry {self.larry} on {self.session.settings.shown}; the plan names the Larrys."
+                f"There is no budget of a Larry {self.larry} on {self.session.settings.shown}; "
+                "the plan names the Larrys."
             )
         return budget_view(book, limit, taken, emergency)
 
@@ -71,7 +73,8 @@ class BudgetService:
             raise Refused(f"There is no hold {reply['hold']}: it was settled, or it expired and was charged in full.")
         if status == "over_hold":
             raise Refused(
-                f"The request used {reply['spent']} tokens and held {reply['amount']}; hold the most that a request can use."
+                f"The request used {reply['spent']} tokens and held {reply['amount']}; "
+                "hold the most that a request can use."
             )
         if reply.get("refused"):
             raise refused(reply)

@@ -34,7 +34,6 @@ import os
 import shutil
 import signal
 import socket
-import stat
 import subprocess
 import sys
 import tempfile
@@ -45,6 +44,7 @@ from typing import Any, NamedTuple
 
 from . import embedded_supervisor
 from .errors import ServerUnavailable
+from .runtime_directory import make_private, runtime_path, short_path
 
 # The environment variables that a user may set.
 DIRECTORY_VARIABLE = "LARRY_EMBEDDED_DIR"
@@ -280,30 +280,9 @@ def _is_creatable(path: str) -> bool:
     return os.path.isdir(path) and os.access(path, os.W_OK | os.X_OK)
 
 
-def _privacy_problem(path: str) -> str | None:
-    """Why others could get at what we put into a directory; a symbolic link counts as one."""
-    status = os.lstat(path)
-    if not stat.S_ISDIR(status.st_mode):
-        return "is not a directory"
-    if status.st_uid != os.geteuid():
-        return f"belongs to user {status.st_uid}, and this process runs as user {os.geteuid()}"
-    if status.st_mode & 0o077:
-        return f"can be entered by other users (mode {stat.S_IMODE(status.st_mode):04o}); run 'chmod 700 {path}'"
-    return None
-
-
 def _make_private(path: str) -> None:
     """Create a directory for us alone, or refuse the one that is there."""
-    try:
-        problem = _privacy_problem(path)
-    except FileNotFoundError:
-        try:
-            os.makedirs(path, mode=0o700, exist_ok=True)
-        except FileExistsError:
-            pass  # a file or a dangling link: the look below says it
-        problem = _privacy_problem(path)
-    except NotADirectoryError:
-        problem = "lies below something that is not a directory"
+    problem = make_private(path)
     if problem:
         raise EmbeddedServerError(
             f"The embedded server does not use {path}, because it {problem}"
@@ -317,14 +296,10 @@ def _choose_socket_path(home: str) -> str:
     if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES:
         return path
     name = hashlib.sha256(os.fsencode(home)).hexdigest()[:8]
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    base = os.path.join(runtime, "cortex-larry")
+    base = runtime_path()
     path = os.path.join(base, name, _SOCKET_NAME)
-    # After su or sudo the variable may name another user's directory.
-    usable = os.path.isabs(runtime) and os.path.isdir(runtime) and _privacy_problem(os.path.realpath(runtime)) is None
-    if not usable or len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
-        # Not tempfile.gettempdir(): that may be as long as the path we are replacing.
-        base = f"/tmp/cortex-larry-{os.geteuid()}"
+    if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
+        base = short_path()
         path = os.path.join(base, name, _SOCKET_NAME)
     _make_private(base)
     _make_private(os.path.dirname(path))

@@ -214,4 +214,4 @@ def main(argument: str) -> int:
 
 if __name__ == "__main__":
     # argv: "-", a label for the process list, the options
-    sys.exit(main(sys.argv[2]))
+    raise SystemExit(main(sys.argv[2]))

@@ -26,6 +26,8 @@ PROTOCOL_EVENTS = frozenset(
 
 _NAME = re.compile(r"^[a-z][a-z0-9_]{0,63}$")
 _LONGEST_BLOCK_MS = 2_000
+# What the script writes itself.
+_ENVELOPE = frozenset(("id", "from", "event", "timestamp", "run"))
 _MOST_BYTES = 64 * 1024
 
 
@@ -55,8 +57,11 @@ class EventService:
             raise SettingsError(
                 f"The data of the event {event} exceeds {_MOST_BYTES} bytes; put it in a file and name the file."
             )
+        carried = {name: value for name, value in (data or {}).items() if name not in _ENVELOPE}
+        # The members of the object without its braces: the script puts them into the message as they are.
+        spliced = json.dumps(carried, separators=(",", ":"))[1:-1]
         return self.session.call(
-            "event_publish", {"event": event, "data": data, "alert": alert or None}, new_operation()
+            "event_publish", {"event": event, "data": spliced, "alert": alert or None}, new_operation()
         )
 
     def read(self, since: str = "0", count: int = 1000) -> list[dict[str, t.Any]]:

@@ -85,7 +85,9 @@ def _poke(path: str) -> None:
 def _start(session: Session, lock: int, poke_path: str, log_path: str) -> None:
     with contextlib.suppress(FileExistsError):
         os.mkfifo(poke_path, 0o600)
-    environment = {name: value for name, value in os.environ.items() if name != MARK}
+    environment = {
+        name: value for name, value in os.environ.items() if name != MARK and not name.startswith("LARRY_REDIS")
+    }
     log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         # The lock's descriptor goes along: the keeper holds the lock from the first moment on.
@@ -108,7 +110,8 @@ def _start(session: Session, lock: int, poke_path: str, log_path: str) -> None:
         "lock": lock,
         "poke": poke_path,
     }
-    assert keeper.stdin is not None
+    if keeper.stdin is None:
+        raise AssertionError("a pipe to the keeper was asked for")
     keeper.stdin.write(json.dumps(content).encode() + b"\n")
     keeper.stdin.close()
 
@@ -172,12 +175,14 @@ class Keeper:
             self.dead_forks_seen = now
             for fork in dead:
                 say(
-                    f"the fork {fork.pid} of the controller {self.controller.pid} was killed (host {fork.host or 'unknown'})"
+                    f"the fork {fork.pid} of the controller {self.controller.pid} was killed "
+                    f"(host {fork.host or 'unknown'})"
                 )
         elif now - self.dead_forks_seen > _FORK_GRACE_S and self.controller.alive():
             hosts = ", ".join(sorted({fork.host or "unknown" for fork in dead}))
             say(
-                f"ending the controller {self.controller.pid}: a fork of it was killed (host {hosts}), it would wait for ever"
+                f"ending the controller {self.controller.pid}: a fork of it was killed (host {hosts}), "
+                "it would wait for ever"
             )
             self.cause = f"a fork of it was killed (host {hosts})"
             for number in (signal.SIGTERM, signal.SIGKILL):
@@ -212,7 +217,8 @@ class Keeper:
 
 def say(sentence: str) -> None:
     """One line in the keeper's own log, in the runtime directory."""
-    print(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), sentence, flush=True)
+    sys.stdout.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {sentence}\n")
+    sys.stdout.flush()
 
 
 def main(content: dict[str, t.Any]) -> None:

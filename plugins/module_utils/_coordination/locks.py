@@ -109,6 +109,11 @@ class LockService:
                 if keep:
                     ensure_keeper(self.session)
                 return Held(name, reply["fence"], reply["slot"], int(reply["deadline"]), bool(reply.get("already")))
+            if reply["status"] == "over":
+                raise Fenced(
+                    f"The lock {name} was taken by this very call, and its lease is over already; take it again.",
+                    **reply,
+                )
             if reply["status"] == "other_slots":
                 raise Refused(
                     f"The lock {name} is in use with {reply['slots']} slots, and {slots} were asked for; everybody who "

@@ -144,12 +144,12 @@ class RunService:
         )
         if view["status"] == "other_run":
             return (
-                f"The run under the prefix {prefix!r} is {view['run']}, and {pinned} was asked for; leave larry_run out to "
-                "join it, or choose another prefix."
+                f"The run under the prefix {prefix!r} is {view['run']}, and {pinned} was asked for; leave larry_run "
+                "out to join it, or choose another prefix."
             )
         return (
-            f"Another run is under the prefix {prefix!r} and not finished: {view['run']} of the plan {view['plan']}, {who}. "
-            "Resume it with the plan it was started with, take it over by ending its controllers and running "
+            f"Another run is under the prefix {prefix!r} and not finished: {view['run']} of the plan {view['plan']}, "
+            f"{who}. Resume it with the plan it was started with, take it over by ending its controllers and running "
             "playbooks/cleanup.yml with that plan, or choose another prefix with run.prefix or -e larry_prefix=NAME."
         )
 
@@ -157,8 +157,8 @@ class RunService:
         policy = self._eviction_policy()
         if policy not in (None, "noeviction"):
             raise SettingsError(
-                f"The server {self.session.settings.shown} evicts keys when its memory is full (maxmemory-policy {policy}); "
-                "leases would vanish. Set maxmemory-policy noeviction."
+                f"The server {self.session.settings.shown} evicts keys when its memory is full (maxmemory-policy "
+                f"{policy}); leases would vanish. Set maxmemory-policy noeviction."
             )
         token = new_operation()
         begun = self.session.call(
@@ -176,7 +176,14 @@ class RunService:
                 "time_scale": plan["time_scale"],
             },
         )
+        if begun["status"] == "leftovers":
+            raise Refused(
+                f"There is a log ({self.session.key('larry:log')}) but no run under the prefix "
+                f"{self.session.settings.prefix!r}: keys were deleted by hand. Save the log if it matters and delete "
+                "it, or choose another prefix."
+            )
         if begun["status"] != "begun":
+            time.sleep(0.05)
             return False
         for step in load_steps(plan):
             if (

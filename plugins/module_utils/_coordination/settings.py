@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import typing as t
 import urllib.parse
@@ -28,7 +29,7 @@ class Settings:
         timeout_s: for connecting and for one answer, in seconds.
     """
 
-    server: str
+    server: str = dataclasses.field(repr=False)
     prefix: str = ""
     username: str | None = None
     password: str | None = dataclasses.field(default=None, repr=False)
@@ -46,25 +47,45 @@ class Settings:
             return value
         if isinstance(value, dict):
             options = {str(name): content for name, content in value.items() if content is not None}
-            unknown = set(options) - {"url", "prefix", "username", "password", "timeout"}
+            secured = sorted(name for name in options if name.startswith("tls_"))
+            if secured:
+                raise SettingsError(f"The redis option {secured[0]} needs TLS, which is not there yet in this release.")
+            unknown = set(options) - {"url", "prefix", "username", "password", "password_env", "timeout"}
             if unknown:
                 raise SettingsError(
                     f"The redis option does not know {', '.join(sorted(unknown))}; it knows url, prefix, username, "
-                    "password and timeout."
+                    "password, password_env and timeout."
                 )
+            if options.get("password_env"):
+                secret = os.environ.get(str(options["password_env"]))
+                if secret is None:
+                    raise SettingsError(
+                        f"The environment variable {options['password_env']}, which holds the password of the "
+                        "coordination server, is not set."
+                    )
+                options.setdefault("password", secret)
             value = options.get("url")
         if not value:
             raise SettingsError(
                 "No coordination server is named: set the option redis, the variable larry_redis or the environment "
-                "variable LARRY_REDIS to redis://host:6379, unix:///path, or embedded (one for this user on this machine)."
+                "variable LARRY_REDIS to redis://host:6379, unix:///path, or embedded (one for this user on this "
+                "machine)."
             )
         server = str(value)
         if server != "embedded":
-            parts = urllib.parse.urlsplit(server)
-            if parts.scheme not in _SCHEMES:
+            try:
+                parts = urllib.parse.urlsplit(server)
+                scheme, _port = parts.scheme, parts.port
+            except ValueError:
+                # The message of the parser may show a part of the password.
+                raise SettingsError(
+                    "The URL of the coordination server cannot be read; write redis://host:port/db, and give user and "
+                    "password by redis_username and redis_password (or percent-encode them)."
+                ) from None
+            if scheme not in _SCHEMES:
                 raise SettingsError(
                     f"The coordination server must be embedded, redis://host:port/db or unix:///path; the scheme "
-                    f"{parts.scheme or '(none)'} is not supported."
+                    f"{scheme or '(none)'} is not supported."
                 )
         name = str(options.get("prefix", prefix or ""))
         if re.search(r"[\s\x00-\x1f]", name):

@@ -21,14 +21,14 @@ def refused(reply: dict[str, t.Any]) -> Refused:
     status = reply["status"]
     if status == "slot_of_other":
         return Refused(
-            f"{reply['slot']} is led by another controller ({reply['controller'][:8]}, {reply['left_ms'] / 1000:.1f} s left "
-            "unless renewed); this one is its standby and may not act for it.",
+            f"{reply['slot']} is led by another controller ({reply['controller'][:8]}, "
+            f"{reply['left_ms'] / 1000:.1f} s left unless renewed); this one is its standby and may not act for it.",
             **reply,
         )
     if status == "slot_lost":
         return Refused(
-            f"This controller does not hold {reply['slot']}: it was not registered, or its lease lapsed. Register it with "
-            "cortex.larry.worker: state=registered.",
+            f"This controller does not hold {reply['slot']}: it was not registered, or its lease lapsed. Register it "
+            "with cortex.larry.worker: state=registered.",
             **reply,
         )
     if status in ("no_slot", "no_worker", "no_task", "no_larry"):
@@ -39,6 +39,16 @@ def refused(reply: dict[str, t.Any]) -> Refused:
         return Refused(
             f"A result may not publish under the name {reply['name']}: it is reserved or not [a-z0-9_:].", **reply
         )
+    if status == "bad_figure":
+        return Refused(
+            f"The figure {reply['name']} of a result must be a whole number (metrics, findings) or a number or text "
+            "(phase).",
+            **reply,
+        )
+    if status == "bad_outcome":
+        return Refused(f"A task settles as completed, failed or skipped, not as {reply['outcome']}.", **reply)
+    if status == "bad_amount":
+        return Refused(f"An amount of tokens is a whole number above zero, not {reply.get('amount')}.", **reply)
     return Refused(f"The server refused the operation: {status}.", **reply)
 
 

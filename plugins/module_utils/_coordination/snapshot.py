@@ -153,7 +153,7 @@ def results_of(session: Session, tasks: t.Iterable[str]) -> dict[str, dict[str, 
     pipe = session.client.pipeline(transaction=False)
     for task in names:
         pipe.hget(session.key(f"task:result:{task}"), "result")
-    return {task: json.loads(text) for task, text in zip(names, pipe.execute()) if text}
+    return {task: json.loads(text) for task, text in zip(names, pipe.execute(), strict=True) if text}
 
 
 def overview(session: Session) -> dict[str, t.Any]:

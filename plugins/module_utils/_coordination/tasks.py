@@ -91,8 +91,9 @@ class TaskService:
             raise refused(reply)
         if reply["status"] == "fenced":
             raise Fenced(
-                f"The result of {task} from {worker} was refused: {reply['cause']} (its fence {fence} is no longer valid). "
-                "Nothing was recorded twice; what was changed outside may have been done again by the new holder.",
+                f"The result of {task} from {worker} was refused: {reply['cause']} (its fence {fence} is no longer "
+                "valid). Nothing was recorded twice; what was changed outside may have been done again by the new "
+                "holder.",
                 **reply,
             )
         return reply
@@ -130,7 +131,8 @@ def reasons(view: dict[str, t.Any]) -> list[str]:
     if state == "in_progress":
         left = duration(lease.get("left_ms"))
         out.append(
-            f"{task} runs on {view['worker_now']} (attempt {view['attempt']} of {view['attempts']}, {left} left of its lease)."
+            f"{task} runs on {view['worker_now']} (attempt {view['attempt']} of {view['attempts']}, {left} left of its "
+            "lease)."
         )
     if phase["phase"] == "pending":
         out.append(f"The phase of {view['larry']} has not started: no controller leads it yet.")
@@ -149,7 +151,8 @@ def reasons(view: dict[str, t.Any]) -> list[str]:
         out.append(f"It touches {thing['name']}, which is paused: {thing['reason']}.")
     if lease["state"] == "foreign":
         out.append(
-            f"task:lock:{task} was set by another client ({lease['owner']}), {duration(lease.get('left_ms'))} left; it is honoured."
+            f"task:lock:{task} was set by another client ({lease['owner']}), {duration(lease.get('left_ms'))} left; "
+            "it is honoured."
         )
     if view.get("retry_ms") is not None and state == "pending":
         out.append(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 from .errors import Problem
 
@@ -27,7 +27,7 @@ MAX_BYTES = 8 * 1024 * 1024
 MAX_DEPTH = 64
 MAX_NODES = 1_000_000  # after aliases are written out; a plan of 10,000 tasks has about 250,000
 
-PathKey = tuple[str | int, ...]
+PathKey = tuple[Union[str, int], ...]
 
 # YAML 1.2's core schema, with the yes/no/on/off that Ansible users know and 30_000 for readable token numbers. Left
 # out on purpose: base 60 (1:30 would be 90), leading zeros (010 would be 8), dates, infinities. They stay text, and
@@ -246,11 +246,11 @@ def _plain(document: Document, node: _Node, path: PathKey, counter: list[int], a
 
 def _entries(document: Document, node: _Node, around: list[_Node]) -> list[tuple[str, int, _Node]]:
     """Return the entries of a mapping with its merge keys (``<<``) applied: own keys win, then earlier merges."""
-    if not any(key == "<<" for key, _, _ in node.content):
+    if not any(key == "<<" for key, _line, _value in node.content):
         return node.content
     own = [entry for entry in node.content if entry[0] != "<<"]
-    names = {key for key, _, _ in own}
-    for _, line, source in (entry for entry in node.content if entry[0] == "<<"):
+    names = {key for key, _line, _value in own}
+    for _key, line, source in (entry for entry in node.content if entry[0] == "<<"):
         for merged in source.content if source.kind == "list" else [source]:
             if merged.kind != "map":
                 document.add(line, "A merge key (<<) wants a mapping or a list of mappings.")

@@ -153,7 +153,7 @@ def _canonical(plan: Plan, data: dict[str, Any]) -> dict[str, Any]:
     longest_phase = max(larry["phase_s"] for larry in larrys.values())
     personal, pools = 0, 0
     for entry in data["larrys"].values():
-        more_personal, more_pools, _ = naming.tokens(entry)
+        more_personal, more_pools, _complete = naming.tokens(entry)
         personal, pools = personal + more_personal, pools + more_pools
     budgets = data.get("budgets") or {}
     meta, emergency = budgets.get("meta_coordinator", 0), budgets.get("emergency", 0)
@@ -212,7 +212,7 @@ def _larrys(data: dict[str, Any]) -> tuple[dict[str, dict[str, Any]], dict[str, 
                 "capabilities": capabilities[name],
                 "parameters": worker.get("parameters", {}),
             }
-        personal, pools, _ = naming.tokens(entry)
+        personal, pools, _complete = naming.tokens(entry)
         checkpoints = [
             {"at_s": _seconds(at), "progress": progress} for at, progress in entry.get("checkpoints", {}).items()
         ]
@@ -291,5 +291,6 @@ def _criterion(name: str, entry: dict[str, Any]) -> dict[str, Any]:
 
 def _seconds(value: object) -> int | float:
     length = durations.seconds(value)
-    assert length is not None, "validation let a duration through that is none"
+    if length is None:
+        raise AssertionError("validation let a duration through that is none")
     return length

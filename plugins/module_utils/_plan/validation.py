@@ -101,7 +101,7 @@ def _sentences(error: Any, path: PathKey, in_key_name: bool, suggest: _Suggestio
             ),
         )
     elif rule == "uniqueItems":
-        repeated = next(element for index, element in enumerate(found) if element in found[:index])
+        repeated = [element for index, element in enumerate(found) if element in found[:index]][0]
         yield path, f"{_place(path)} names {_shown(repeated)} twice. Keep one of them."
     else:
         # Whatever stands under run.redis may hold a password, so it is never repeated.
@@ -351,8 +351,8 @@ class _Meaning:
                         self.problem(
                             (*path, field, index), f"there is no task {_shown(other)}.{self.suggest(other, self.tasks)}"
                         )
-            both = {other for _, other in _texts(entry.get("depends_on"))} & {
-                other for _, other in _texts(entry.get("after"))
+            both = {other for _index, other in _texts(entry.get("depends_on"))} & {
+                other for _index, other in _texts(entry.get("after"))
             }
             for other in sorted(both):
                 self.problem((*path, "after"), f"{_shown(other)} stands under depends_on as well. Keep one of them.")
@@ -427,11 +427,11 @@ class _Meaning:
             cycle = _shortest_cycle(edges, component)
             steps = [
                 f"'{task}' {'depends on' if field == 'depends_on' else 'comes after'} '{other}'"
-                for task, other, field, _ in cycle
+                for task, other, field, _index in cycle
             ]
             if len(steps) > _NAMES_IN_A_CYCLE:
                 steps[_NAMES_IN_A_CYCLE - 1 : -1] = [f"({len(steps) - _NAMES_IN_A_CYCLE} more)"]
-            task, _, field, index = cycle[0]
+            task, _other, field, index = cycle[0]
             self.problem(
                 ("tasks", task, field, index),
                 f"a cycle, so none of these could ever start: {', '.join(steps)}. Take one of them out.",
@@ -601,7 +601,7 @@ def _knots(edges: dict[str, list[tuple[str, str, int]]]) -> list[list[str]]:
         is_open.add(start)
         while work:
             task, rest = work[-1]
-            for other, _, _ in rest:
+            for other, _field, _index in rest:
                 if other not in order:
                     order[other] = low[other] = len(order)
                     open_tasks.append(other)
@@ -619,7 +619,7 @@ def _knots(edges: dict[str, list[tuple[str, str, int]]]) -> list[list[str]]:
                     while not component or component[-1] != task:
                         component.append(open_tasks.pop())
                         is_open.discard(component[-1])
-                    if len(component) > 1 or any(other == task for other, _, _ in edges[task]):
+                    if len(component) > 1 or any(other == task for other, _field, _index in edges[task]):
                         found.append(component)
     return found
 

@@ -19,14 +19,13 @@ from .final_file import (
 from .html import render_html
 from .live import LiveView
 from .markdown import render_markdown
-from .measures import MEASURES, measure_run
+from .measures import measure_run
 from .plan_document import plan_document, plan_file_name
 from .summary import build_summary, read_summary, summary_file_stem
 from .summary_document import summary_document
 from .writing import write_plan_document, write_summary
 
 __all__ = [
-    "MEASURES",
     "LiveView",
     "ReportError",
     "build_final",

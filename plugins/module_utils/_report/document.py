@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Union
 
 
 class Code(str):
@@ -34,7 +34,7 @@ class Reason(str):
     __slots__ = ()
 
 
-Inline = str | Sequence[str]
+Inline = Union[str, Sequence[str]]
 """A text, or several in a row."""
 
 
@@ -103,7 +103,7 @@ class Gantt(NamedTuple):
     groups: Sequence[tuple[str, Sequence[Bar]]]
 
 
-Block = Heading | Paragraph | Bullets | Table | Figures | CodeBlock | Mermaid | Gantt
+Block = Union[Heading, Paragraph, Bullets, Table, Figures, CodeBlock, Mermaid, Gantt]
 
 
 class Section(NamedTuple):

@@ -32,12 +32,12 @@ def gantt_mermaid(chart: Gantt) -> str:
         if not bars or left <= 0:
             continue
         lines.append(f"    section {escape_mermaid(label) or '-'}")
-        for bar in bars[:left]:
+        for one in bars[:left]:
             number += 1
-            start = max(0, round(bar.start * 1000))
-            end = max(start + 1, round(bar.end * 1000))
-            name = escape_mermaid(bar.label) or "-"
-            lines.append(f"    {name} :{_MERMAID_TAGS.get(bar.state, '')}t{number}, {start}, {end}")
+            start = max(0, round(one.start * 1000))
+            end = max(start + 1, round(one.end * 1000))
+            name = escape_mermaid(one.label) or "-"
+            lines.append(f"    {name} :{_MERMAID_TAGS.get(one.state, '')}t{number}, {start}, {end}")
         left -= len(bars)
     return "\n".join(lines)
 
@@ -62,7 +62,7 @@ def gantt_svg(chart: Gantt) -> str:
         groups[index] = (label, bars[:left])
         left = max(0, left - len(bars))
     groups = [(label, bars) for label, bars in groups if bars]
-    end = max((bar.end for _label, bars in groups for bar in bars), default=0.0)
+    end = max((one.end for _label, bars in groups for one in bars), default=0.0)
     step = nice_step(end)
     top = max(step, math.ceil(end / step - 1e-9) * step)
     plot = _WIDTH - _LABEL - _RIGHT
@@ -84,18 +84,18 @@ def gantt_svg(chart: Gantt) -> str:
     for label, bars in groups:
         out.append(f'<text class="group" x="0" y="{y + 20}">{escape_html(label, 48)}</text>')
         y += _GROUP
-        for bar in bars:
-            name, width = escape_html(bar.label, 34), max(3.0, x(bar.end) - x(bar.start))
-            span = f"{bar.start:.2f} to {bar.end:.2f} {escape_html(chart.unit, 60)}"
-            out.append(f"<g><title>{escape_html(bar.label, 120)}: {escape_html(bar.state, 40)}, {span}</title>")
+        for one in bars:
+            name, width = escape_html(one.label, 34), max(3.0, x(one.end) - x(one.start))
+            span = f"{one.start:.2f} to {one.end:.2f} {escape_html(chart.unit, 60)}"
+            out.append(f"<g><title>{escape_html(one.label, 120)}: {escape_html(one.state, 40)}, {span}</title>")
             out.append(f'<text class="row" x="10" y="{y + 15}">{name}</text>')
-            if bar.waiting_from is not None and bar.waiting_from < bar.start:
-                waiting = max(0.0, x(bar.start) - x(bar.waiting_from))
+            if one.waiting_from is not None and one.waiting_from < one.start:
+                waiting = max(0.0, x(one.start) - x(one.waiting_from))
                 out.append(
-                    f'<rect class="waiting" x="{x(bar.waiting_from)}" y="{y + 9}" width="{waiting:.2f}" height="4"/>'
+                    f'<rect class="waiting" x="{x(one.waiting_from)}" y="{y + 9}" width="{waiting:.2f}" height="4"/>'
                 )
-            state = "".join(char if char.isalnum() else "-" for char in bar.state)[:30]
-            begin = min(x(bar.start), _WIDTH - _RIGHT - width)
+            state = "".join(char if char.isalnum() else "-" for char in one.state)[:30]
+            begin = min(x(one.start), _WIDTH - _RIGHT - width)
             out.append(
                 f'<rect class="bar bar-{escape_html(state)}" x="{begin:.2f}" y="{y + 4}" width="{width:.2f}" '
                 'height="14" rx="3"/></g>'

@@ -187,13 +187,13 @@ def _figure(label: str, figure: Inline, note: str) -> str:
 
 
 def _gantt(chart: Gantt) -> str:
-    states = {bar.state for _label, bars in chart.groups for bar in bars}
+    states = {one.state for _label, bars in chart.groups for one in bars}
     legend = "".join(
         f'<span><i style="background:var({color})"></i>{escape_html(state)}</span>'
         for state, color in _LEGEND
         if state in states
     )
-    if any(bar.waiting_from is not None for _label, bars in chart.groups for bar in bars):
+    if any(one.waiting_from is not None for _label, bars in chart.groups for one in bars):
         legend += '<span><i style="background:var(--bar-busy);opacity:.55"></i>waiting</span>'
     return (
         f"<h3>{escape_html(chart.title, 300)}</h3>"

@@ -294,8 +294,9 @@ class LiveView:
         elapsed = format_seconds(max(0.0, moment - self.started)) if self.started is not None else "-"
         title = escape_terminal(self.plan["title"] if self.plan else "run", 40)
         lines = [self._fit(f"{title}  {_show(self.run, 24)}  {self.state}  {elapsed}", width)]
-        bar = 20 if width >= 100 else 10 if width >= 64 else 0
-        head = f"{'Larry':<12} {'Status':<11} {'Progress':<{bar + 7 if bar else 8}} {'Plan':>5} {'Tasks':>7}  Running"
+        bar_width = 20 if width >= 100 else 10 if width >= 64 else 0
+        column = bar_width + 7 if bar_width else 8
+        head = f"{'Larry':<12} {'Status':<11} {'Progress':<{column}} {'Plan':>5} {'Tasks':>7}  Running"
         lines.append(self._fit(head, width))
         larrys = list(self._larrys)
         room = height - 2
@@ -306,7 +307,7 @@ class LiveView:
             active = sorted(larrys, key=lambda larry: self._larrys[larry]["status"] != "in_progress")
             shown = active[: max(0, room - alerts - 1)]
         for larry in shown:
-            row, running = self._row(larry, bar, moment), self._running(larry)
+            row, running = self._row(larry, bar_width, moment), self._running(larry)
             # What runs goes below its row where the row has no place for it and the height allows it.
             below = running != "-" and len(row) + len(running) > width and 2 * len(shown) + alerts <= room
             lines.append(self._fit(row if below else row + running, width))
@@ -317,14 +318,14 @@ class LiveView:
         lines += [self._fit(f"! {line}", width) for line in list(self.alerts)[-alerts:] if alerts]
         return "\n".join(lines[:height])
 
-    def _row(self, larry: str, bar: int, now: float) -> str:
+    def _row(self, larry: str, bar_width: int, now: float) -> str:
         state = self._larrys[larry]
         progress, expected = self.progress(larry), self.expected(larry, now)
         own = self._own_tasks(larry)
         settled = sum(1 for task in own if self._is_settled(task))
         total = str(len(own)) if self.plan else "?"
         plan = "-" if expected is None else f"{expected:.0f} %"
-        shown = f"{self._bar(progress, expected, bar)} {progress:3.0f} %" if bar else f"{progress:6.0f} %"
+        shown = f"{self._bar(progress, expected, bar_width)} {progress:3.0f} %" if bar_width else f"{progress:6.0f} %"
         name = escape_terminal(larry, 60)
         name = name if len(name) <= 12 else name[:11] + "~"
         return f"{name:<12} {state['status']:<11} {shown} {plan:>5} {f'{settled}/{total}':>7}  "

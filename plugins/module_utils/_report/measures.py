@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The figures of a run, from its tasks and its event log.
 
-Each figure is measured or it is ``None`` with a reason; none is estimated. `MEASURES` names those that a criterion of a
-plan can use as ``run.<name>``.
+Each figure is measured or it is ``None`` with a reason; none is estimated. `RUN_MEASURES` of the plan names those
+that a criterion can use as ``run.<name>``, and says what they are.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .._plan.schema import RUN_MEASURES
 from .events import (
     Event,
     format_gaps,
@@ -26,44 +27,6 @@ from .times import parse_time, seconds_between
 
 SETTLED = ("completed", "failed", "skipped")
 EXECUTED = ("completed", "failed")
-
-MEASURES: dict[str, str] = {
-    "duplicated_tasks": "Tasks with more than one accepted completion in the log. Needs a log without gaps.",
-    "settled_once": "Tasks that the log settles exactly once. Needs a log without gaps.",
-    "unsettled_tasks": "Tasks that are neither completed nor failed nor skipped.",
-    "completed_tasks": "Tasks that are completed.",
-    "failed_tasks": "Tasks that failed for good.",
-    "skipped_tasks": "Tasks that were skipped.",
-    "total_tasks": "Tasks of the plan.",
-    "completed_larrys": "Larrys whose phase is completed.",
-    "total_larrys": "Larrys of the plan.",
-    "acquisitions": "Claims that were granted. Needs a log without gaps.",
-    "refusals": "Leases that were refused because somebody held them. Needs a log without gaps.",
-    "takeovers": "Slots taken over, and tasks claimed again after their lease lapsed or was revoked. Needs the log.",
-    "fenced_completions": "Completions refused because the holder was no longer the holder. Needs the log.",
-    "revoked": "Leases that an operator revoked. Needs a log without gaps.",
-    "conflicts": "Tasks that somebody outside the run held when they were to be claimed. Needs the log.",
-    "retries": "Claims of a task beyond its first one. Needs a log without gaps.",
-    "wall_seconds": "Real seconds from the start of the run to its end, or to its last log entry.",
-    "wall_minutes": "The same in planned minutes: real seconds times the time scale, divided by 60.",
-    "longest_larry_minutes": "Planned minutes of the Larry that took longest. Needs every phase to be over.",
-    "coordination_overhead_percent": (
-        "100 * waiting / (waiting + execution) over the executed tasks. Waiting is from the moment a task was ready and"
-        " its worker free (registered, its previous task settled) to its claim; execution is from claim to settlement."
-    ),
-    "tokens_used_percent": "100 * tokens used / budget of the plan with pools. Needs at least one metered request.",
-    "workers_off_node": (
-        "Executed tasks whose machine is not the node their worker is bound to. Needs evidence of the machine from each"
-        " executed task, and a machine of its own for each node."
-    ),
-    "log_complete": "Whether the log has each entry from 1 to its last one, each once and the same in all files.",
-    "log_entries": "Entries that the log is said to have.",
-    "barrier_clean": "Whether the Larrys' barrier opened with all of them and never failed.",
-    "catalogue_difference": "Objects that differ between the catalogue and the estate, as cross-validation found.",
-    "critical_path_seconds": "Real seconds of the longest chain of dependent tasks, execution alone.",
-    "larrys": "For each Larry: status, progress, seconds, minutes (planned) and planned_minutes.",
-}
-"""What a criterion can read as ``run.<name>``, and what it says."""
 
 RESTS_ON: dict[str, str] = {
     "duplicated_tasks": "task_completed events",
@@ -103,7 +66,7 @@ def measure_run(
     missing: Sequence[str] = (),
     conflicting: Sequence[int] = (),
 ) -> tuple[Values, dict[str, str]]:
-    """All figures of `MEASURES`.
+    """All figures of `RUN_MEASURES`.
 
     Args:
         plan: The canonical plan.
@@ -120,7 +83,7 @@ def measure_run(
         The figures (``None``: not measured), and for each that is ``None`` one sentence that says why.
     """
     events = sorted(events, key=sequence_of)
-    values: Values = dict.fromkeys(MEASURES)
+    values: Values = dict.fromkeys(RUN_MEASURES)
     reasons: dict[str, str] = {}
     absent = f"The final file of {', '.join(missing)} is not there." if missing else ""
 
@@ -348,7 +311,7 @@ def _off_node(
         if not node or not machine.get("machine_id") or not machine.get("hostname"):
             return None, f"The task {task} has no evidence of the machine it ran on."
         spec = plan["nodes"].get(node) or {}
-        names = {str(machine["hostname"]).lower(), str(machine["hostname"]).split(".")[0].lower()}
+        names = {str(machine["hostname"]).lower(), str(machine["hostname"]).split(".", maxsplit=1)[0].lower()}
         addresses = machine.get("addresses") or []
         off += not (node.lower() in names or (isinstance(addresses, list) and spec.get("address") in addresses))
     # All that is known of machines counts here, not the executed tasks alone: where any two nodes are one machine,

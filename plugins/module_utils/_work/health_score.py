@@ -51,7 +51,7 @@ _CRASHING = frozenset(
 
 Asset = t.Mapping[str, t.Any]
 # A grade from 0 to 1 and the reasons; None as a grade: not measured.
-Grade = tuple[float | None, list[str]]
+Grade = tuple[t.Union[float, None], list[str]]
 
 
 class Facts:

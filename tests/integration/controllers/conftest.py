@@ -188,8 +188,6 @@ class Bench:
 
     def end(self) -> None:
         """Kill what this bench started and nothing else."""
-        if os.environ.get("DUMP"):
-            Path(os.environ["DUMP"]).open("a").write(self.story(self.started)+"\n=====\n")
         for process in self.started:
             if process.running():
                 with contextlib.suppress(OSError):
@@ -257,7 +255,9 @@ class Bench:
         with contextlib.suppress(redis.exceptions.RedisError):
             for event in self.events():
                 more = {k: v for k, v in event.items() if k not in ("id", "timestamp", "from", "event", "run", "rows")}
-                lines.append(f"{event['id']:>4} {event['timestamp'][11:23]} {event['from']} {event['event']} {more}"[:240])
+                lines.append(
+                    f"{event['id']:>4} {event['timestamp'][11:23]} {event['from']} {event['event']} {more}"[:240]
+                )
         return "\n".join([*lines, *(process.tail for process in processes)])
 
     def final(self, larry: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The shipped plan on an embedded server: three controllers at once, watched with plain Redis commands, and after it."""
+"""The shipped plan on an embedded server: three controllers at once, watched with plain Redis commands."""
 
 from __future__ import annotations
 
@@ -85,7 +85,9 @@ def test_one_run(done: Any) -> None:
 
 def test_the_right_work(done: Any) -> None:
     """Each task was carried out by the entry point that the plan names for it: its evidence is its own."""
-    evidence = {task: sorted(path.name for path in (done.work / "coordination/evidence" / task).iterdir()) for task in REAL}
+    evidence = {
+        task: sorted(path.name for path in (done.work / "coordination/evidence" / task).iterdir()) for task in REAL
+    }
     assert evidence["catalog-deployments"] != evidence["catalog-helm-releases"], evidence
     assert any("helm" in name for name in evidence["catalog-helm-releases"]), evidence
     assert not any("helm" in name for name in evidence["catalog-deployments"]), evidence
@@ -111,7 +113,9 @@ def test_the_log_ends_with_the_run(done: Any) -> None:
     """What ends in order raises no alarm: nothing is lost, lapsed or failed after run_complete."""
     after = done.events()
     after = after[[event["event"] for event in after].index("run_complete") + 1 :]
-    alarms = [event["event"] for event in after if event["event"] in ("worker_failure", "lease_lapsed", "controller_gone")]
+    alarms = [
+        event["event"] for event in after if event["event"] in ("worker_failure", "lease_lapsed", "controller_gone")
+    ]
     assert alarms == []
 
 
@@ -119,7 +123,9 @@ def test_seen_during_the_run(done: Any) -> None:
     """SCAN and GET of task locks show the Larry's id; phases go forward; the channels carry what the log has."""
     watcher = done.watcher
     assert watcher.locks, "no task:lock was ever seen"
-    owner = {task: done.final("larry-01")["plan"]["tasks"][task]["larry"] for task in done.final("larry-01")["plan"]["tasks"]}
+    owner = {
+        task: done.final("larry-01")["plan"]["tasks"][task]["larry"] for task in done.final("larry-01")["plan"]["tasks"]
+    }
     for key, owners in watcher.locks.items():
         assert owners == {owner[key.removeprefix("task:lock:")]}, key
     assert {f"task:lock:{task}" for task in REAL} <= set(watcher.locks)
@@ -202,7 +208,12 @@ def test_status_and_archive(done: Any) -> None:
         stream = content.extractfile(f"{run}/events.jsonl")
         assert stream is not None
         events = [json.loads(line) for line in stream.read().splitlines()]
-    assert {"events.jsonl", "plan.larry.yml", "reports/3-LARRY-EXECUTION-SUMMARY.md", "reports/larry-01-final.json"} <= set(names)
+    assert {
+        "events.jsonl",
+        "plan.larry.yml",
+        "reports/3-LARRY-EXECUTION-SUMMARY.md",
+        "reports/larry-01-final.json",
+    } <= set(names)
     assert [event["id"] for event in events] == [str(number) for number in range(1, len(events) + 1)]
     assert events == done.events()[: len(events)]
 

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -44,7 +46,7 @@ def check_seven(bench: Any) -> None:
     log = bench.events("task_claimed", "task_completed")
     place = {(event["event"], event["task_id"]): int(event["id"]) for event in log}
     chain = [task for task in SEVEN_TASKS if task.endswith("-refine")]
-    for before, then in zip(chain, chain[1:]):
+    for before, then in itertools.pairwise(chain):
         assert place["task_completed", before] < place["task_claimed", then]
 
 
@@ -140,6 +142,20 @@ def test_other_plan_is_refused(make_bench: Callable[..., Any]) -> None:
     bench.check_log(PAIR_TASKS)
 
 
+def contents(bench: Any) -> dict[str, Any]:
+    """Every key of the server with what it holds."""
+    read = {
+        "string": lambda client, key: client.get(key),
+        "hash": lambda client, key: client.hgetall(key),
+        "list": lambda client, key: client.lrange(key, 0, -1),
+        "set": lambda client, key: client.smembers(key),
+        "zset": lambda client, key: client.zrange(key, 0, -1, withscores=True),
+        "stream": lambda client, key: client.xrange(key),
+    }
+    with bench.client as client:
+        return {key: read[client.type(key)](client, key) for key in client.keys("*")}
+
+
 def test_check_mode(make_bench: Callable[..., Any]) -> None:
     """--check ends with 0 and leaves the server as it was, on an empty server and beside a run that goes on."""
     bench = make_bench("pair", configured=False)
@@ -156,12 +172,10 @@ def test_check_mode(make_bench: Callable[..., Any]) -> None:
     try:
         for keeper in [pid for pid, command in bench.left_processes().items() if "larry-keeper" in command]:
             os.kill(keeper, signal.SIGSTOP)
-        with bench.client as client:
-            before = {key: client.dump(key) if client.type(key) != "stream" else client.xlen(key) for key in client.keys("*")}
+        before = contents(bench)
         checked = bench.site(None, "--check", name="check-beside")
         assert checked.wait(90) == 0, checked.tail
-        with bench.client as client:
-            after = {key: client.dump(key) if client.type(key) != "stream" else client.xlen(key) for key in client.keys("*")}
+        after = contents(bench)
         # The fork at work may settle nothing while it sleeps; the lock's own expiry is the server's doing.
         gone = {key for key in before if key not in after}
         assert gone <= {"task:lock:east-slow"}
@@ -171,7 +185,7 @@ def test_check_mode(make_bench: Callable[..., Any]) -> None:
         bench.end()
 
 
-BROKEN = ["01-syntax-error", "10-unknown-key", "21-cycle", "31-budget-total", "37-threshold"]
+BROKEN = ["04-duplicate-task", "10-unknown-key", "21-cycle", "31-budget-total", "37-threshold"]
 
 
 def test_broken_plans(make_bench: Callable[..., Any]) -> None:
@@ -184,14 +198,26 @@ def test_broken_plans(make_bench: Callable[..., Any]) -> None:
     codes = bench.all_end(list(processes.values()), 120)
     assert 0 not in codes, codes
     for name, process in processes.items():
-        lines = [line for line in process.output.splitlines() if f"{name}.larry.yml:" in line]
-        assert lines, process.tail
-        where, _blank, sentence = lines[0].partition(".larry.yml:")[2].partition(": ")
-        assert where.isdigit() and sentence.endswith("."), lines
+        # As editors and CI logs find it: file:line: at the start of an unbroken line.
+        where = re.escape(str(ROOT / "tests/broken_plans" / f"{name}.larry.yml"))
+        lines = re.findall(rf"^{where}:\d+: \S.*\.$", process.output, re.MULTILINE)
+        assert len(lines) == 1, process.tail
         assert "PLAY [" not in process.output and "Traceback" not in process.output
     with bench.client as client:
         assert client.keys("*") == []
     assert list(bench.work.iterdir()) == []
+
+
+def test_plan_that_is_no_yaml(make_bench: Callable[..., Any]) -> None:
+    """A syntax error is found by Ansible before any plugin sees the plan: file and line are told."""
+    bench = make_bench(None, configured=False)
+    bench.plan = ROOT / "tests/broken_plans" / "01-syntax-error.larry.yml"
+    process = bench.site()
+    assert process.wait(60) != 0, process.tail
+    assert "01-syntax-error.larry.yml:15" in process.output, process.tail
+    assert "changed:" not in process.output
+    with bench.client as client:
+        assert client.keys("*") == []
 
 
 def test_kubernetes_plan(make_bench: Callable[..., Any]) -> None:
@@ -209,6 +235,8 @@ def test_kubernetes_plan(make_bench: Callable[..., Any]) -> None:
 def test_installed(make_bench: Callable[..., Any]) -> None:
     """Built, installed into an empty directory, and run as cortex.larry.site with ANSIBLE_COLLECTIONS_PATH alone."""
     bench = make_bench("pair", quick, configured=False)
+    # ansible-galaxy would find the checkout on the path of Python and have nothing to install.
+    bench.variables.pop("PYTHONPATH", None)
     built, installed = bench.directory / "built", bench.directory / "installed"
     build = bench.start("ansible-galaxy", "collection", "build", ROOT, "--output-path", built, name="build")
     assert build.wait(120) == 0, build.tail
@@ -216,18 +244,14 @@ def test_installed(make_bench: Callable[..., Any]) -> None:
     install = bench.start("ansible-galaxy", "collection", "install", artefact, "-p", installed, name="install")
     assert install.wait(120) == 0, install.tail
     bench.variables["ANSIBLE_COLLECTIONS_PATH"] = str(installed)
-    for name in ("ANSIBLE_CONFIG", "PYTHONPATH"):
-        bench.variables.pop(name, None)
+    del bench.variables["ANSIBLE_CONFIG"]
     assert not list(bench.work.iterdir())
-    site = bench.start(
-        "ansible-playbook", "cortex.larry.site", "-i", bench.plan, "-e", f"larry_redis=unix://{bench.socket}", name="site"
-    )
+    options = ["-i", bench.plan, "-e", f"larry_redis=unix://{bench.socket}"]
+    site = bench.start("ansible-playbook", "cortex.larry.site", *options, name="site")
     assert bench.all_end([site], 120) == [0], bench.story([site])
     bench.check_log(PAIR_TASKS)
     assert (bench.work / "coordination/reports/PAIR-EXECUTION-SUMMARY.md").is_file()
-    status = bench.start(
-        "ansible-playbook", "cortex.larry.status", "-i", bench.plan, "-e", f"larry_redis=unix://{bench.socket}", name="status"
-    )
+    status = bench.start("ansible-playbook", "cortex.larry.status", *options, name="status")
     assert status.wait(60) == 0, status.tail
     listed = subprocess.run(
         [Path(sys.executable).parent / "ansible-doc", "-l", "-t", "module", "cortex.larry", "--json"],

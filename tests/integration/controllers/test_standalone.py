@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
@@ -95,7 +96,7 @@ def test_lock_longer_than_ttl(bench: Any) -> None:
     assert bench.all_end(processes, 90) == [0, 0, 0], "\n".join(process.tail for process in processes)
     seen = intervals(bench)
     assert len(seen) == 3
-    for (_name, _entered, left), (_other, entered, _left) in zip(seen, seen[1:]):
+    for (_name, _entered, left), (_other, entered, _left) in itertools.pairwise(seen):
         assert left <= entered, seen
     with bench.client as client:
         assert client.get("lock:schema") is None

@@ -201,7 +201,6 @@ def test_the_same_call_sent_again_counts_once(place: Any) -> None:
     assert place.get("lock:db") == "other"
 
 
-@pytest.mark.xfail(strict=True, reason="lock_acquire takes the lock anew for an operation that was answered before")
 def test_an_acquire_repeated_after_its_release_takes_nothing(place: Any) -> None:
     """A copy of the command that arrives late (law 3) must not leave a lock that nobody knows of."""
     session = place.session()
@@ -278,7 +277,6 @@ def test_processes_hammering_one_lock_never_overlap(place: Any, slots: int) -> N
     assert place.plain.hget(place.key("larry:lock:hot"), "acquisitions") == str(rounds * count)
 
 
-@pytest.mark.xfail(strict=True, reason="larry:bell:lock:<name> never expires")
 def test_what_is_left_behind_expires(place: Any) -> None:
     """Locks with made-up names must not fill the server: whatever stays after a release has an expiry."""
     mine = service(place)

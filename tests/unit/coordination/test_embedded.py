@@ -253,6 +253,7 @@ def test_starts_however_the_module_was_loaded(home: str, loader: str) -> None:
         capture_output=True,
         text=True,
         timeout=30,
+        check=False,
     )
     assert result.returncode == 0, result.stderr
     assert call(result.stdout.strip(), "PING") == b"+PONG\r\n"
@@ -580,6 +581,7 @@ def ask(home: str, *arguments: str, stdin: str = "") -> subprocess.CompletedProc
         capture_output=True,
         text=True,
         timeout=20,
+        check=False,
     )
 
 

@@ -102,7 +102,7 @@ def test_run_ids_sort_by_time_and_differ() -> None:
     early = new_run_id(datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc))
     late = new_run_id(datetime.datetime(2026, 1, 1, 0, 0, 1, tzinfo=datetime.timezone.utc))
     assert early < late and early.startswith("20260101T000000Z-")
-    assert len({new_run_id() for _ in range(50)}) == 50
+    assert len({new_run_id() for _number in range(50)}) == 50
 
 
 def test_server_times() -> None:

@@ -44,10 +44,3 @@ def test_the_example_of_the_reference_is_a_plan(tmp_path: Path) -> None:
     file = tmp_path / "small.larry.yml"
     file.write_text(example)
     assert list(load_plan(file).tasks) == ["catalog-deployments"]
-
-
-def test_the_report_measures_what_a_plan_may_ask_for() -> None:
-    from ansible_collections.cortex.larry.plugins.module_utils._plan.schema import RUN_MEASURES
-    from ansible_collections.cortex.larry.plugins.module_utils._report.measures import MEASURES
-
-    assert set(RUN_MEASURES) == set(MEASURES)

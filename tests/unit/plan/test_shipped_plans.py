@@ -110,9 +110,9 @@ def test_workers_and_tasks_in_their_order(plan: Plan) -> None:
 
 
 def test_budgets_by_hand(plan: Plan) -> None:
-    workers = sum(tokens for _, tokens, _, _ in WORKERS.values())
-    personal = sum(tokens for masters in MASTERS.values() for tokens, _ in masters.values())
-    pools = sum(pool for masters in MASTERS.values() for _, pool in masters.values())
+    workers = sum(tokens for _node, tokens, _duration, _capabilities in WORKERS.values())
+    personal = sum(tokens for masters in MASTERS.values() for tokens, _pool in masters.values())
+    pools = sum(pool for masters in MASTERS.values() for _tokens, pool in masters.values())
     assert plan.canonical()["budgets"] == {
         "meta_coordinator": 50_000,
         "emergency": 25_000,

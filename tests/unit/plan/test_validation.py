@@ -46,7 +46,7 @@ def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch, problems: Pr
     monkeypatch.setattr(validation, "jmespath", None)
     measure = 'criteria:\n  some: {title: x, op: "==", threshold: 1, measure: run.log_complete}\n'
     told = problems(small + measure)
-    assert [line for line, _ in told] == [1, 20]
+    assert [line for line, _sentence in told] == [1, 20]
     assert "pip install jsonschema" in told[0][1] and "pip install jmespath" in told[1][1]
 
 
@@ -124,7 +124,7 @@ def test_a_cycle_is_told_if_and_only_if_there_is_one(
         named = [(part.split("'")[1], part.split("'")[3]) for part in problem.sentence.split(": ", 2)[2].split(", ")]
         steps = [(int(a[2:]), int(b[2:])) for a, b in named]
         assert set(steps) <= set(edges), "a step that the plan does not have"
-        assert [b for _, b in steps] == [a for a, _ in steps[1:] + steps[:1]], "not a closed chain"
+        assert [b for _a, b in steps] == [a for a, _b in steps[1:] + steps[:1]], "not a closed chain"
 
 
 ODD = st.sampled_from(
@@ -137,7 +137,7 @@ ODD = st.sampled_from(
 def test_any_value_anywhere_is_taken_or_told(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Put odd values at places of a sound plan: it loads or is refused with sentences; nothing else is raised."""
     plan = copy.deepcopy(SOUND)
-    for _ in range(data.draw(st.integers(1, 3))):
+    for _round in range(data.draw(st.integers(1, 3))):
         places = list(_places(plan))
         if not places:
             break

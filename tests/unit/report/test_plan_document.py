@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.cortex.larry.plugins.module_utils import _report as report
+from ansible_collections.cortex.larry.plugins.module_utils._plan.schema import RUN_MEASURES
 
 INVENTORIES = Path(__file__).resolve().parents[3] / "inventories"
 
@@ -67,4 +68,4 @@ def test_the_shipped_plans_fit_the_reports(inventory, tmp_path):
     model = report.build_summary(finals)
     assert {one["state"] for one in model["criteria"]} == {"not measured"}
     used = {name for one in plan["criteria"] for name in re.findall(r"\brun\.(\w+)", one["measure"] or "")}
-    assert used <= set(report.MEASURES)
+    assert used <= set(RUN_MEASURES)

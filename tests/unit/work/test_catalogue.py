@@ -329,7 +329,7 @@ def test_hostile_objects() -> None:
     evidence = json.dumps(result)
     assert "planted" not in evidence and len(evidence) < 20_000
     diagram = catalogues.dependency_diagram(result["dependencies"])
-    assert "<" not in diagram and "click n0 " not in diagram.replace("#34;", "'").split("\n")[0]
+    assert "<" not in diagram and "click n0 " not in diagram.replace("#34;", "'").split("\n", maxsplit=1)[0]
     assert len(diagram.splitlines()) == 6
     assert all(line.count('"') in (0, 2) for line in diagram.splitlines())
 

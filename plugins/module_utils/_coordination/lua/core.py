@@ -60,13 +60,16 @@ local ALERTS = {task_conflict = true, worker_failure = true, critical_cve = true
   tokens_reserve_deployed = true}
 local RUN = nil
 
-local function message(event, data, id)
+local function message(event, data, id, spliced)
   data.id = id
   data.event = event
   data.timestamp = iso(NOW)
   data.run = RUN and RUN.id or ''
   data.from = data.from or ctx.actor or 'coordination'
-  return cjson.encode(data)
+  local text = cjson.encode(data)
+  -- What a caller published travels as its own JSON: cjson would round its numbers and turn empty lists to objects.
+  if spliced and spliced ~= '' then text = string.sub(text, 1, -2) .. ',' .. spliced .. '}' end
+  return text
 end
 
 local function publish(event, text)
@@ -75,17 +78,17 @@ end
 
 -- State, log entry and message change in one script (law 9). Outside a run there is no archive that would take the
 -- log, so that log is bounded.
-local function emit(event, data)
+local function emit(event, data, spliced)
   -- The log of a finished run is closed: its report and its archive hold the head.
   if RUN and RUN.state == 'finished' and event ~= 'run_complete' then return end
   if RUN and RUN.id then
     local seq = redis.call('HINCRBY', K('larry:run'), 'seq', 1)
-    local text = message(event, data, F(seq))
+    local text = message(event, data, F(seq), spliced)
     redis.call('XADD', K('larry:log'), F(seq) .. '-0', 'm', text)
     publish(event, text)
   else
     local seq = redis.call('INCR', K('larry:standalone:sequence'))
-    local text = message(event, data, F(seq))
+    local text = message(event, data, F(seq), spliced)
     redis.call('XADD', K('larry:standalone:log'), 'MAXLEN', '~', 10000, F(seq) .. '-0', 'm', text)
     publish(event, text)
   end
@@ -107,23 +110,23 @@ local function bell(name)
 end
 
 -- Law 3: a resource keeps its last operations and replies, so a repeated call gets the first answer.
-local function recall(key)
-  local kept = redis.call('HGET', key, 'ops')
+local function recall(key, field)
+  local kept = redis.call('HGET', key, field or 'ops')
   if not kept then return nil end
   for _, entry in ipairs(cjson.decode(kept)) do
     if entry.op == ctx.op then return entry.reply end
   end
   return nil
 end
-local function remember(key, size, reply)
+local function remember(key, size, reply, field)
   local ring_of = {}
-  local kept = redis.call('HGET', key, 'ops')
+  local kept = redis.call('HGET', key, field or 'ops')
   if kept and size > 1 then
     ring_of = cjson.decode(kept)
     while #ring_of >= size do table.remove(ring_of) end
   end
   table.insert(ring_of, 1, {op = ctx.op, reply = reply})
-  redis.call('HSET', key, 'ops', cjson.encode(ring_of))
+  redis.call('HSET', key, field or 'ops', cjson.encode(ring_of))
   return reply
 end
 
@@ -135,7 +138,7 @@ end
 
 -- guard: member. A controller that has not joined the run there is now changes nothing in it.
 local function require_member()
-  if not load_run() or RUN.state == 'creating' then refuse('no_run') end
+  if not load_run() or RUN.state == 'creating' or RUN.state == 'deleting' then refuse('no_run') end
   if ctx.epoch and ctx.epoch ~= RUN.epoch then refuse('other_epoch', {epoch = RUN.epoch}) end
   if redis.call('HEXISTS', K('larry:controllers'), ctx.controller) == 0 then
     refuse('not_joined', {run = RUN.id, plan = RUN.plan})

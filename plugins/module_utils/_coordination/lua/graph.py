@@ -31,8 +31,9 @@ local function set_public_progress(larry, fields)
 end
 
 local function metric(larry, name, amount)
-  redis.call('HSET', K('larry:metrics:' .. larry), name, redis.call('INCRBY', K('metrics:' .. larry .. ':' .. name),
-    amount))
+  -- The internal hash is the truth, the public key shows it: whatever somebody writes there means nothing.
+  local value = redis.call('HINCRBY', K('larry:metrics:' .. larry), name, amount)
+  redis.call('SET', K('metrics:' .. larry .. ':' .. name), F(value))
 end
 
 local function queue_of(task)
@@ -41,6 +42,10 @@ local function queue_of(task)
 end
 
 local function make_ready(id, task)
+  if task.worker ~= '' and task.shared ~= '1' and redis.call('HGET', worker_key(task.worker), 'absent') == '1' then
+    redis.call('HSET', task_key(id), 'shared', '1')
+    task.shared = '1'
+  end
   redis.call('HSET', task_key(id), 'state', 'ready', 'ready_at', F(NOW))
   redis.call('ZADD', queue_of(task), task.index, id)
   ring('larry:' .. task.larry)
@@ -122,7 +127,7 @@ local function queue_back(id, task, cause, delay_us)
   redis.call('SET', K('task:status:' .. id), 'pending')
   task_partial(id, task, 0)
   untimer('overdue', id)
-  emit('task_requeued', {task_id = id, larry = task.larry, cause = cause, attempt = task.attempt})
+  emit('task_requeued', {task_id = id, larry = task.larry, cause = cause, attempt = tonumber(task.attempt)})
   if delay_us > 0 then timer('retry', id, NOW + delay_us) else make_ready(id, task) end
 end
 TIMERS.retry = function(id)
@@ -138,12 +143,16 @@ local function leave_worker(task, id)
   redis.call('SREM', K('larry:running:' .. task.larry), id)
 end
 
--- An attempt ended without a result: again later, or failed for good.
-local function attempt_lost(id, task, cause, delay_us)
+-- An attempt ended without a result. A lapse is not the task's fault, so it does not use up its attempts; but a task
+-- that takes its controllers down each time must not go on for ever.
+local MOST_LAPSES = 10
+local function attempt_lost(id, task, cause, delay_us, at_fault)
   leave_worker(task, id)
-  if tonumber(task.attempt) >= tonumber(task.attempts) then
+  local field, most = 'lapses', MOST_LAPSES
+  if at_fault then field, most = 'failures', tonumber(task.attempts) end
+  if redis.call('HINCRBY', task_key(id), field, 1) >= most then
     settle(id, task, 'failed', cause)
-    emit('task_failed', {task_id = id, larry = task.larry, worker = task.worker_now, attempt = task.attempt,
+    emit('task_failed', {task_id = id, larry = task.larry, worker = task.worker_now, attempt = tonumber(task.attempt),
       cause = cause, final = true})
     emit('worker_failure', {worker = task.worker_now, larry = task.larry, task_id = id, cause = cause})
     cascade(CASCADE_STEP)
@@ -168,7 +177,12 @@ local function task_observe(id, task)
       emit('lease_lapsed', {resource = 'task:lock:' .. id, holder = rec.host, fence = rec.fence})
     end
     lease_clear(resource, rec)
-    if task.state == 'in_progress' then attempt_lost(id, task, cause, 0) end
+    if task.state == 'in_progress' then
+      attempt_lost(id, task, cause, 0, rec.hard ~= '' and NOW >= tonumber(rec.hard))
+    end
+  elseif task.state == 'in_progress' then
+    -- Running without a lease cannot be; whatever led to it, the task is not left there.
+    attempt_lost(id, task, 'its lease was gone', 0)
   end
   return false, rec
 end
@@ -231,24 +245,25 @@ TIMERS.lease = function(resource)
   elseif kind == 'slot' then
     slot_observe(name)
   elseif kind == 'arrival' then
-    ring('barrier:' .. string.match(name, '^(.-)/'))
+    ring('barrier:' .. (redis.call('HGET', lease_key(resource), 'reason') or ''))
   end
 end
 
+local function paused_now(larry) return redis.call('HGET', larry_key(larry), 'mode') == 'paused' end
 TIMERS.overdue = function(what)
   local task = H(task_key(what))
-  if task.state == 'in_progress' then
+  if task.state == 'in_progress' and not paused_now(task.larry) then
     emit('overdue', {task_id = what, larry = task.larry, worker = task.worker_now})
   elseif not task.state then
     local larry = H(larry_key(what))
-    if larry.status == 'in_progress' then emit('overdue', {larry = what}) end
+    if larry.status == 'in_progress' and larry.mode ~= 'paused' then emit('overdue', {larry = what}) end
   end
 end
 
 TIMERS.checkpoint = function(argument)
   local larry, at, expected = string.match(argument, '^(.+)/([%d.]+)/(%d+)$')
   local fields = H(larry_key(larry))
-  if fields.status ~= 'in_progress' then return end
+  if fields.status ~= 'in_progress' or fields.mode == 'paused' then return end
   local progress = set_public_progress(larry, fields)
   if progress < tonumber(expected) then
     emit('behind_plan', {larry = larry, at_s = tonumber(at), expected = tonumber(expected), progress = progress})
@@ -287,6 +302,8 @@ end
 TIMERS.phase = function(larry)
   local fields = H(larry_key(larry))
   if fields.status ~= 'in_progress' or fields.mode == 'paused' then return end
+  -- While nobody leads the Larry its time stands still; whoever takes the slot sets this timer again.
+  if lease_look('slot/' .. larry) ~= 'held' then return end
   redis.call('HSET', larry_key(larry), 'failure', 'the deadline of the phase passed')
   start_sweep(larry, 'deadline')
 end

@@ -70,6 +70,7 @@ local function lease_take(resource, rec, o)
   if o.public and o.public ~= '' then redis.call('SET', K(o.public), o.value, 'PXAT', F(deadline_ms)) end
   if o.timer then redis.call('ZADD', K('larry:timers'), deadline, 'lease:' .. resource) end
   redis.call('SADD', K('larry:held:' .. o.controller), resource)
+  redis.call('PEXPIRE', K('larry:held:' .. o.controller), 7 * 86400 * 1000)
   return F(fence), deadline
 end
 
@@ -113,6 +114,7 @@ local function lock_end(name, slots, slot, rec)
   redis.call('PEXPIRE', lease_key(lock_resource(name, slot)), FORGET_MS)
   redis.call('PEXPIRE', K('larry:lock:' .. name), FORGET_MS)
   ring('lock:' .. name)
+  redis.call('PEXPIRE', K('larry:bell:lock:' .. name), FORGET_MS)
 end
 
 -- Puts away what lapsed or was revoked; returns what is left: held, foreign or free.
@@ -148,6 +150,8 @@ local function main()
     -- A repeated acquire is answered as the first time, unless the lease is gone since.
     local state, rec = lease_look(lock_resource(name, before.slot), lock_public(name, slots, before.slot))
     if state == 'held' and rec.token == args.token then return before end
+    -- The lease of that acquire is over; taking it anew for a repeated call would be a holder nobody knows of.
+    refuse('over', {fence = before.fence})
   end
   local known = tonumber(lock.slots or '0')
   if known > 0 and known ~= slots and lock_in_use(name, known) then

@@ -6,13 +6,17 @@
 from __future__ import annotations
 
 PHASE_START = r"""
+local JOIN_GRACE_US = 30 * 1000000  -- or a tenth of the phase, whichever is shorter
 local function main()
   require_member()
   tick()
   require_slot(args.larry)
   local fields, view = larry_view(args.larry)
   view.status, view.changed = 'seen', false
-  if fields.status ~= 'pending' then view.started_at = fields.started_at and iso(tonumber(fields.started_at)); return view end
+  if fields.status ~= 'pending' then
+    view.started_at = fields.started_at and iso(tonumber(fields.started_at))
+    return view
+  end
   local deadline = NOW + tonumber(fields.phase_us)
   redis.call('HSET', larry_key(args.larry), 'status', 'in_progress', 'started_at', F(NOW), 'deadline', F(deadline))
   redis.call('SET', K('phase:' .. args.larry .. ':status'), 'in_progress')
@@ -21,6 +25,12 @@ local function main()
   timer('overdue', args.larry, NOW + tonumber(fields.planned_us))
   for _, point in ipairs(cjson.decode(fields.checkpoints)) do
     timer('checkpoint', args.larry .. '/' .. point.at_s .. '/' .. point.progress, NOW + tonumber(point.at_us))
+  end
+  -- Who is bound to a worker that never comes is not left waiting for it.
+  for _, worker in ipairs(redis.call('SMEMBERS', K('larry:workers:' .. args.larry))) do
+    if lease_look('slot/' .. worker) ~= 'held' then 
+      timer('join', worker, NOW + math.min(JOIN_GRACE_US, tonumber(fields.phase_us) / 10))
+    end
   end
   emit('phase_started', {larry = args.larry, deadline = iso(deadline)})
   ring('larry:' .. args.larry)
@@ -69,7 +79,7 @@ CONTROL = r"""
 local function main()
   local before = nil
   if not load_run() then refuse('no_run') end
-  before = recall(K('larry:run'))
+  before = recall(K('larry:run'), 'ops_control')
   if before then return before end
   local changed = {}
   local function shift(larry, fields, since)
@@ -104,7 +114,7 @@ local function main()
           if wanted == 'paused' then
             redis.call('HSET', larry_key(larry), 'paused_at', F(NOW))
           elseif fields.mode == 'paused' then
-            local since = tonumber(fields.paused_at)
+            local since = math.max(tonumber(fields.paused_at), tonumber(fields.started_at or '0'))
             shift(larry, fields, since)
             for _, id in ipairs(redis.call('SMEMBERS', K('larry:running:' .. larry))) do shift_task(id, since) end
           end
@@ -161,7 +171,7 @@ local function main()
     end
   end
   local reply = {status = 'done', changed = changed}
-  if not args.probe then remember(K('larry:run'), 4, reply) end
+  if not args.probe then remember(K('larry:run'), 4, reply, 'ops_control') end
   return reply
 end
 """

@@ -56,10 +56,13 @@ local function main()
   if state == 'held' and rec.token ~= args.token then
     refuse('busy', {controller = rec.controller, left_ms = math.ceil((tonumber(rec.deadline) - NOW) / 1000)})
   end
-  if RUN and RUN.state ~= 'creating' then refuse('exists', {run = RUN.id, state = RUN.state}) end
+  if RUN and (RUN.state ~= 'creating' or rec.token ~= args.token) then
+    refuse('exists', {run = RUN.id, state = RUN.state})
+  end
   if redis.call('EXISTS', K('larry:log')) == 1 then refuse('leftovers') end
   RUN = nil
-  lease_take('creation', rec, {token = args.token, owner = args.host, controller = ctx.controller, ttl_ms = args.ttl_ms})
+  lease_take('creation', rec,
+    {token = args.token, owner = args.host, controller = ctx.controller, ttl_ms = args.ttl_ms})
   redis.call('HSET', K('larry:run'), 'id', args.run, 'digest', args.digest, 'plan', args.plan, 'state', 'creating',
     'seq', '0', 'epoch', args.epoch, 'created_at', F(NOW), 'definition', args.definition, 'emergency', args.emergency,
     'time_scale', tostring(args.time_scale))
@@ -106,7 +109,9 @@ local function main()
       redis.call('RPUSH', K('larry:tasks'), task.id)
       redis.call('RPUSH', K('larry:unsettled:' .. task.larry), task.id)
       if task.waiting == 0 then redis.call('RPUSH', K('larry:roots'), task.id) end
-      for _, dependent in ipairs(task.dependents) do redis.call('RPUSH', K('larry:dependents:' .. task.id), dependent) end
+      for _, dependent in ipairs(task.dependents) do
+        redis.call('RPUSH', K('larry:dependents:' .. task.id), dependent)
+      end
     end
   end
   return {status = 'loaded'}
@@ -116,7 +121,7 @@ end
 RUN_OPEN = r"""
 local function main()
   load_run()
-  local before = recall(K('larry:run'))
+  local before = recall(K('larry:run'), 'ops_run')
   if before then return before end
   local state, rec = lease_look('creation')
   if state ~= 'held' or rec.token ~= args.token then refuse('creation_lost') end
@@ -130,14 +135,14 @@ local function main()
     if tonumber(redis.call('HGET', larry_key(larry), 'total')) == 0 then phase_check(larry) end
   end
   timer('roots', '', NOW)
-  return remember(K('larry:run'), 4, {status = 'running', run = RUN.id})
+  return remember(K('larry:run'), 4, {status = 'running', run = RUN.id}, 'ops_run')
 end
 """
 
 RUN_FINISH = r"""
 local function main()
   require_member()
-  local before = recall(K('larry:run'))
+  local before = recall(K('larry:run'), 'ops_run')
   if before then return before end
   if RUN.state ~= 'finished' then
     redis.call('HSET', K('larry:run'), 'state', 'finished', 'finished_at', F(NOW), 'outcome', args.outcome,
@@ -146,7 +151,7 @@ local function main()
     emit('run_complete', {state = args.outcome, report = args.report})
     ring('run')
   end
-  return remember(K('larry:run'), 4, {status = 'finished', run = RUN.id})
+  return remember(K('larry:run'), 4, {status = 'finished', run = RUN.id}, 'ops_run')
 end
 """
 
@@ -171,7 +176,8 @@ local function main()
     end
     redis.call('HSET', K('larry:run'), 'state', 'deleting')
   end
-  lease_take('creation', rec, {token = args.token, owner = args.host, controller = ctx.controller, ttl_ms = args.ttl_ms})
+  lease_take('creation', rec,
+    {token = args.token, owner = args.host, controller = ctx.controller, ttl_ms = args.ttl_ms})
   local gone = 0
   local function drop(name) gone = gone + redis.call('UNLINK', K(name)) end
   for _ = 1, 500 do
@@ -188,7 +194,9 @@ local function main()
         'larry:ready:w:' .. worker, 'larry:bell:slot:' .. worker}) do drop(name) end
       for _, capability in ipairs(args.capabilities or {}) do drop('larry:ready:c:' .. larry .. ':' .. capability) end
     end
-    for _, name in ipairs(redis.call('HKEYS', K('larry:metrics:' .. larry))) do drop('metrics:' .. larry .. ':' .. name) end
+    for _, name in ipairs(redis.call('HKEYS', K('larry:metrics:' .. larry))) do
+      drop('metrics:' .. larry .. ':' .. name)
+    end
     for _, name in ipairs({'phase:' .. larry .. ':status', 'phase:' .. larry .. ':progress',
       'phase:' .. larry .. ':started_at', 'phase:' .. larry .. ':completed_at', 'phase:' .. larry .. ':workers',
       'phase:' .. larry .. ':tasks', 'phase:' .. larry .. ':findings', 'tokens:' .. larry .. ':used',
@@ -206,8 +214,8 @@ local function main()
       if string.sub(resource, 1, 5) ~= 'lock/' then redis.call('SREM', K('larry:held:' .. controller), resource) end
     end
   end
-  for _, name in ipairs({'larry:larrys', 'larry:controllers', 'larry:timers', 'larry:cascade', 'larry:roots', 'larry:log',
-    'larry:paused', 'larry:counters', 'larry:extra', 'larry:bell:run', 'larry:bell:barrier:converge',
+  for _, name in ipairs({'larry:larrys', 'larry:controllers', 'larry:timers', 'larry:cascade', 'larry:roots',
+    'larry:log', 'larry:paused', 'larry:counters', 'larry:extra', 'larry:bell:run', 'larry:bell:barrier:converge',
     'larry:barrier:converge', 'larry:arrived:converge', 'larry:holds', 'larry:reserve', 'larry:tasks', 'larry:run',
     'larry:lease:creation'}) do drop(name) end
   redis.call('SREM', K('larry:held:' .. ctx.controller), 'creation')
@@ -216,6 +224,7 @@ end
 """
 
 SLOT_TAKE = r"""
+local STANDBY_US = 25 * 1000000  -- longer than a turn of a standby (20 s)
 local function main()
   require_member()
   tick()
@@ -225,6 +234,8 @@ local function main()
   if not is_worker and redis.call('EXISTS', larry_key(slot)) == 0 then refuse('no_slot', {slot = slot}) end
   local held, rec = slot_observe(slot)
   if held and rec.controller ~= ctx.controller then
+    -- A barrier does not give up a member whose standby is there to take over.
+    redis.call('HSET', lease_key(resource), 'standby_until', F(NOW + STANDBY_US))
     return {status = 'standby', slot = slot, controller = rec.controller, owner = rec.owner,
       left_ms = math.ceil((tonumber(rec.deadline) - NOW) / 1000), bell = bell('slot:' .. slot), run = RUN.state}
   end
@@ -232,7 +243,7 @@ local function main()
   local previous, lapsed_at = rec.controller, rec.lapsed_at
   local fence, deadline = lease_take(resource, rec, {token = ctx.op, owner = args.owner, controller = ctx.controller,
     host = slot, ttl_ms = args.ttl_ms, timer = true})
-  redis.call('HDEL', lease_key(resource), 'lapsed_at')
+  redis.call('HDEL', lease_key(resource), 'lapsed_at', 'standby_until')
   if is_worker then
     local worker = H(worker_key(slot))
     redis.call('HSET', worker_key(slot), 'status', 'idle', 'absent', '', 'controller', ctx.controller,
@@ -242,16 +253,17 @@ local function main()
       machine = args.machine and cjson.decode(args.machine) or nil})
   else
     redis.call('HSET', larry_key(slot), 'controller', ctx.controller, 'lost_at', '')
+    redis.call('HDEL', larry_key(slot), 'left_at')
     -- The time in which nobody led this Larry does not count against its phase.
     local fields = H(larry_key(slot))
-    if lapsed_at and fields.status == 'in_progress' and fields.deadline then
-      local gap = NOW - tonumber(lapsed_at)
+    if fields.status == 'in_progress' and fields.deadline then
+      local gap = lapsed_at and NOW - tonumber(lapsed_at) or 0
       redis.call('HSET', larry_key(slot), 'deadline', F(tonumber(fields.deadline) + gap))
       timer('phase', slot, tonumber(fields.deadline) + gap)
     end
     ring('barrier:converge')
   end
-  if previous and previous ~= ctx.controller then
+  if lapsed_at and previous and previous ~= ctx.controller then
     emit('slot_taken_over', {slot = slot, controller = ctx.controller, previous = previous})
     redis.call('HINCRBY', K('larry:counters'), 'takeovers', 1)
   end
@@ -268,7 +280,7 @@ local function main()
   lease_clear('slot/' .. slot, rec)
   ring('slot:' .. slot)
   if redis.call('EXISTS', worker_key(slot)) == 1 then
-    redis.call('HSET', worker_key(slot), 'status', args.state)
+    redis.call('HSET', worker_key(slot), 'status', args.state, 'absent', '1')
     redis.call('SET', K('worker:' .. slot .. ':status'), args.state)
     local worker = H(worker_key(slot))
     if worker.task and worker.task ~= '' then
@@ -285,6 +297,7 @@ local function main()
     share_queue(slot)
   else
     redis.call('HSET', larry_key(slot), 'left_at', F(NOW))
+    redis.call('HSET', lease_key('slot/' .. slot), 'lapsed_at', F(NOW))
     ring('barrier:converge')
   end
   return {status = 'left', changed = true}
@@ -386,7 +399,7 @@ local function main()
       else
         redis.call('HSET', lease_key(resource), 'deadline', F(NOW))
         if kind == 'arrival' then
-          ring('barrier:' .. string.match(name, '^(.-)/'))
+          ring('barrier:' .. rec.reason)
         else
           lease_clear(resource, rec)
         end

@@ -18,7 +18,9 @@ local function best_candidate(queues)
   local best, score, from = nil, nil, nil
   for _, queue in ipairs(queues) do
     local head = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
-    if head[1] and (not score or tonumber(head[2]) < score) then best, score, from = head[1], tonumber(head[2]), queue end
+    if head[1] and (not score or tonumber(head[2]) < score) then
+      best, score, from = head[1], tonumber(head[2]), queue
+    end
   end
   return best, from
 end
@@ -57,6 +59,7 @@ local function main()
   -- guard: mode and phase. Paused, draining or overdue phases claim nothing new.
   if fields.status ~= 'in_progress' then view.why = 'phase_' .. fields.status; return view end
   if fields.mode ~= 'running' then view.why = fields.mode; return view end
+  if lease_look('slot/' .. larry) ~= 'held' then view.why = 'no_leader'; return view end
   if fields.sweep and fields.sweep ~= '' then view.why = 'sweep'; return view end
   if tonumber(fields.deadline) <= NOW then TIMERS.phase(larry); view.why = 'sweep'; view.next_ms = 0; return view end
 
@@ -64,9 +67,10 @@ local function main()
   for _, capability in ipairs(cjson.decode(worker.capabilities)) do
     queues[#queues + 1] = K('larry:ready:c:' .. larry .. ':' .. capability)
   end
+  local emptied = false
   for _ = 1, 20 do
     local id, queue = best_candidate(queues)
-    if not id then break end
+    if not id then emptied = true; break end
     local task = H(task_key(id))
     local thing = touches_paused(task)
     local resource = 'task/' .. id
@@ -82,7 +86,7 @@ local function main()
       local left = redis.call('PTTL', K('task:lock:' .. id))
       redis.call('ZREM', queue, id)
       redis.call('HSET', task_key(id), 'state', 'pending')
-      timer('retry', id, NOW + (left > 0 and left or 5000) * 1000)
+      timer('retry', id, NOW + (left > 0 and math.min(left + 1, 3000) or 3000) * 1000)
       if task.conflict ~= foreign then
         redis.call('HSET', task_key(id), 'conflict', foreign)
         emit('task_conflict', {task_id = id, larry = larry, owner = foreign})
@@ -93,7 +97,8 @@ local function main()
       local attempt = redis.call('HINCRBY', task_key(id), 'attempt', 1)
       local hard = NOW + tonumber(task.deadline_us)
       local fence, deadline = lease_take(resource, rec, {token = ctx.op, owner = larry, controller = ctx.controller,
-        host = args.worker, ttl_ms = args.ttl_ms, hard = hard, public = 'task:lock:' .. id, value = larry, timer = true})
+        host = args.worker, ttl_ms = args.ttl_ms, hard = hard, public = 'task:lock:' .. id, value = larry,
+        timer = true})
       redis.call('HSET', task_key(id), 'state', 'in_progress', 'claimed_at', F(NOW), 'worker_now', args.worker,
         'controller', ctx.controller, 'fence', fence, 'conflict', '', 'machine', args.machine or '')
       redis.call('SET', K('task:status:' .. id), 'in_progress')
@@ -115,15 +120,22 @@ local function main()
     redis.call('SET', K('worker:' .. args.worker .. ':status'), 'idle')
   end
   view.why = 'nothing_ready'
-  view.next_ms = next_timer_ms()
+  view.next_ms = emptied and next_timer_ms() or 0
   return view
 end
 """
 
 # Publishes the figures of a result under the documented names; reserved names are refused before anything changes.
 TASK_SETTLE = r"""
-local RESERVED = {status = true, progress = true, started_at = true, completed_at = true, workers = true, tasks = true}
+local RESERVED = {findings = true, status = true, progress = true, started_at = true, completed_at = true,
+  workers = true, tasks = true}
 local COUNTED = {tasks_completed = true, tasks_failed = true, tasks_skipped = true}
+local OUTCOMES = {completed = true, failed = true, skipped = true}
+local function whole(value)
+  return type(value) == 'number' and value == math.floor(value) and math.abs(value) <= 2 ^ 53
+end
+-- A number as people write it: cjson gives doubles, and 12 is not 12.0.
+local function plain_number(value) return whole(value) and F(value) or string.format('%.10g', value) end
 
 local function main()
   require_member()
@@ -134,11 +146,19 @@ local function main()
   local before = recall(key)
   if before then return before end
   local public = args.public or {}
-  for name in pairs(public.phase or {}) do
+  if not OUTCOMES[args.outcome] then refuse('bad_outcome', {outcome = args.outcome}) end
+  -- guard: figures. All of a result is checked before anything changes, so a bad one never leaves half of it behind.
+  for name, value in pairs(public.phase or {}) do
     if RESERVED[name] or not string.match(name, '^[a-z0-9_:]+$') then refuse('reserved_name', {name = name}) end
+    if type(value) ~= 'number' and type(value) ~= 'string' then refuse('bad_figure', {name = name}) end
   end
-  for name in pairs(public.metrics or {}) do
+  for name, value in pairs(public.metrics or {}) do
     if COUNTED[name] or not string.match(name, '^[a-z0-9_]+$') then refuse('reserved_name', {name = name}) end
+    if not whole(value) then refuse('bad_figure', {name = name}) end
+  end
+  for name, value in pairs(public.findings or {}) do
+    if not string.match(name, '^[a-z0-9_]+$') then refuse('reserved_name', {name = name}) end
+    if not whole(value) then refuse('bad_figure', {name = name}) end
   end
   local held, rec = task_observe(id, task)
   task = H(key)
@@ -150,10 +170,11 @@ local function main()
       cause = 'the task is ' .. task.state .. ' already'
     end
     redis.call('HINCRBY', K('larry:counters'), 'fenced_completions', 1)
-    emit('completion_fenced', {task_id = id, larry = task.larry, worker = args.worker, fence = args.fence, cause = cause})
+    emit('completion_fenced',
+      {task_id = id, larry = task.larry, worker = args.worker, fence = args.fence, cause = cause})
     tick()
-    return {status = 'fenced', task = id, cause = cause, state = task.state,
-      lease = lease_view('task:lock:' .. id, held and 'held' or 'free', rec)}
+    return remember(key, 4, {status = 'fenced', task = id, cause = cause, state = task.state,
+      lease = lease_view('task:lock:' .. id, held and 'held' or 'free', rec)})
   end
   lease_clear('task/' .. id, rec)
   leave_worker(task, id)
@@ -161,26 +182,32 @@ local function main()
   redis.call('HSET', wkey, 'status', 'idle')
   redis.call('SET', K('worker:' .. task.worker_now .. ':status'), 'idle')
   local reply = {status = 'settled', task = id, state = args.outcome}
-  if args.outcome == 'failed' and args.retry and tonumber(task.attempt) < tonumber(task.attempts) then
-    local delay = tonumber(task.backoff_us) * 2 ^ (tonumber(task.attempt) - 1)
+  local failures = args.outcome == 'failed' and redis.call('HINCRBY', key, 'failures', 1) or 0
+  if args.outcome == 'failed' and args.retry and failures < tonumber(task.attempts) then
+    local delay = tonumber(task.backoff_us) * 2 ^ (failures - 1)
     emit('task_failed', {task_id = id, larry = task.larry, worker = task.worker_now, attempt = tonumber(task.attempt),
       cause = args.cause, final = false})
     queue_back(id, task, args.cause, delay)
-    reply.state = 'requeued'
+    reply.state = redis.call('HGET', key, 'state') == 'skipped' and 'skipped' or 'requeued'
     reply.next_ms = delay / 1000
-    redis.call('HINCRBY', K('larry:counters'), 'retries', 1)
+    if reply.state == 'requeued' then redis.call('HINCRBY', K('larry:counters'), 'retries', 1) end
   else
     if args.result then
       redis.call('HSET', K('task:result:' .. id), 'outcome', args.outcome, 'worker', task.worker_now,
         'attempt', task.attempt, 'fence', args.fence, 'settled_at', iso(NOW), 'result', args.result)
     end
     for name, value in pairs(public.phase or {}) do
-      redis.call('SET', K('phase:' .. task.larry .. ':' .. name), value)
+      redis.call('SET', K('phase:' .. task.larry .. ':' .. name),
+        type(value) == 'number' and plain_number(value) or value)
       redis.call('SADD', K('larry:extra'), 'phase:' .. task.larry .. ':' .. name)
     end
     for name, value in pairs(public.metrics or {}) do metric(task.larry, name, value) end
-    for name, value in pairs(public.findings or {}) do
-      redis.call('HINCRBY', K('phase:' .. task.larry .. ':findings'), name, value)
+    if public.findings and next(public.findings) then
+      local findings, shown = K('larry:findings:' .. task.larry), K('phase:' .. task.larry .. ':findings')
+      for name, value in pairs(public.findings) do redis.call('HINCRBY', findings, name, F(value)) end
+      redis.call('DEL', shown)
+      for name, value in pairs(H(findings)) do redis.call('HSET', shown, name, value) end
+      redis.call('SADD', K('larry:extra'), 'larry:findings:' .. task.larry)
     end
     settle(id, task, args.outcome, args.cause)
     emit('task_' .. args.outcome, {task_id = id, larry = task.larry, worker = task.worker_now,
@@ -193,7 +220,7 @@ local function main()
   end
   tell('progress_update', {larry = task.larry,
     progress = tonumber(redis.call('GET', K('phase:' .. task.larry .. ':progress')))})
-  return remember(key, 1, reply)
+  return remember(key, 4, reply)
 end
 """
 
@@ -218,14 +245,15 @@ local function main()
   local status = 'held'
   if larry.mode == 'cancelled' then status = 'cancelled'
   elseif larry.mode == 'paused' or paused then status = 'paused' end
+  if args.percent then args.percent = math.max(0, math.min(100, args.percent)) end
   if args.percent and status == 'held' then
     task_partial(args.task, task, math.floor(tonumber(task.weight) * args.percent / 100))
     local progress = set_public_progress(task.larry, H(larry_key(task.larry)))
     tell('progress_update', {larry = task.larry, progress = progress, task_id = args.task, percent = args.percent,
       text = args.text})
   end
-  return {status = status, task = args.task, paused = paused, deadline = rec.deadline, bell = bell('larry:' .. task.larry),
-    left_ms = math.ceil((tonumber(rec.deadline) - NOW) / 1000), hard = rec.hard}
+  return {status = status, task = args.task, paused = paused, deadline = rec.deadline,
+    bell = bell('larry:' .. task.larry), left_ms = math.ceil((tonumber(rec.deadline) - NOW) / 1000), hard = rec.hard}
 end
 """
 
@@ -244,8 +272,10 @@ local function main()
   for _, list in ipairs({'depends_on', 'after'}) do
     for _, parent in ipairs(cjson.decode(task[list])) do
       local parent_state = redis.call('HGET', task_key(parent), 'state')
-      if parent_state ~= 'completed' and not (list == 'after' and (parent_state == 'failed' or parent_state == 'skipped'))
-      then waits[#waits + 1] = {task = parent, kind = list, state = parent_state} end
+      local over = list == 'after' and (parent_state == 'failed' or parent_state == 'skipped')
+      if parent_state ~= 'completed' and not over then
+        waits[#waits + 1] = {task = parent, kind = list, state = parent_state}
+      end
     end
   end
   local paused = {}

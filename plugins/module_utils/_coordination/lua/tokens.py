@@ -14,7 +14,7 @@ end
 local function charge(larry, account, amount)
   redis.call('HINCRBY', K('larry:tokens:' .. larry), 'used', amount)
   redis.call('HINCRBY', K('larry:tokens:' .. larry), 'used:' .. account, amount)
-  redis.call('INCRBY', K('tokens:' .. larry .. ':used'), amount)
+  redis.call('SET', K('tokens:' .. larry .. ':used'), redis.call('HGET', K('larry:tokens:' .. larry), 'used'))
 end
 
 local function drop_hold(id, hold)
@@ -38,6 +38,9 @@ end
 TOKENS_RESERVE = r"""
 local function main()
   require_member()
+  if type(args.amount) ~= 'number' or args.amount < 1 or args.amount ~= math.floor(args.amount) then
+    refuse('bad_amount', {amount = args.amount})
+  end
   local key = K('larry:tokens:' .. args.larry)
   local before = recall(key)
   if before then return before end
@@ -59,7 +62,8 @@ local function main()
       limit = limit, drawn = drawn, reserve_left = pool - taken})
   end
   local hold = ctx.op
-  redis.call('HSET', K('larry:holds'), hold, cjson.encode({larry = args.larry, account = args.account, amount = args.amount}))
+  redis.call('HSET', K('larry:holds'), hold,
+    cjson.encode({larry = args.larry, account = args.account, amount = args.amount}))
   timer('hold', hold, NOW + args.hold_ms * 1000)
   redis.call('HINCRBY', key, 'held', args.amount)
   redis.call('HINCRBY', key, 'held:' .. args.account, args.amount)
@@ -77,14 +81,15 @@ end
 TOKENS_SETTLE = r"""
 local function main()
   require_member()
-  local kept = redis.call('HGET', K('larry:holds'), args.hold)
+  if type(args.spent) ~= 'number' or args.spent < 0 or args.spent ~= math.floor(args.spent) then
+    refuse('bad_amount', {amount = args.spent})
+  end
   local key = K('larry:tokens:' .. args.larry)
   local before = recall(key)
   if before then return before end
-  if not kept then
-    tick()
-    refuse('no_hold', {hold = args.hold})
-  end
+  tick()  -- a hold that expired is charged in full, whoever notices it first
+  local kept = redis.call('HGET', K('larry:holds'), args.hold)
+  if not kept then refuse('no_hold', {hold = args.hold}) end
   local hold = cjson.decode(kept)
   if hold.larry ~= args.larry then refuse('no_hold', {hold = args.hold}) end
   -- guard: spent. What a request used beyond its hold is refused: the hold is the promise.
@@ -101,15 +106,14 @@ EVENT_PUBLISH = r"""
 local function main()
   if ctx.member then require_member() end
   local key = K(ctx.member and 'larry:run' or 'larry:standalone')
-  local before = recall(key)
+  local before = recall(key, 'ops_event')
   if before then return before end
-  local data = args.data or {}
-  for _, name in ipairs({'id', 'event', 'timestamp', 'run', 'from'}) do data[name] = nil end
+  local data = {}
   ALERTS[args.event] = args.alert or ALERTS[args.event]
-  emit(args.event, data)
+  emit(args.event, data, args.data)
   ring('events')
   if ctx.member then redis.call('SADD', K('larry:extra'), 'larry:bell:events') end
   return remember(key, 16, {status = 'published', id = data.id, timestamp = data.timestamp,
-    channel = K(ALERTS[args.event] and 'larry:alerts' or 'larry:coordination')})
+    channel = K(ALERTS[args.event] and 'larry:alerts' or 'larry:coordination')}, 'ops_event')
 end
 """
