@@ -25,6 +25,8 @@ def check_log(record: dict[str, t.Any], larry: str) -> dict[str, t.Any]:
     replayed: dict[str, str] = {}
     for event in record["events"]:
         state = _SETTLING.get(event["event"])
+        if event["event"] == "task_reopened":
+            replayed.pop(event["task_id"], None)
         if state and event.get("final") is not False:
             replayed[event["task_id"]] = state
     wrong = [

@@ -61,6 +61,11 @@ options:
       - The coordination directory, in which a finished run is archived, for O(state=joined).
       - The default is the one that the plan names, below the current directory.
     type: path
+  retry:
+    description:
+      - Opens the failed tasks of a run that is not finished, and what they blocked, once more.
+    type: bool
+    default: false
   force:
     description:
       - With O(state=absent) delete the run even while a controller leads it. Its controllers then fail with the
@@ -106,6 +111,12 @@ run:
   returned: success
   type: str
   sample: 20261121T074001Z-3f9a1c
+reopened:
+  description: Ids of the tasks that were opened once more (O(retry=true)).
+  returned: O(state=joined)
+  type: list
+  elements: str
+  sample: []
 how:
   description:
     - V(created) - there was none, or a finished one.
@@ -159,6 +170,7 @@ ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     "run": {"type": "str"},
     "directory": {"type": "path"},
     "force": {"type": "bool", "default": False},
+    "retry": {"type": "bool", "default": False},
     **CONNECTION_SPEC,
 }
 
@@ -185,8 +197,12 @@ def execute(context: Context) -> dict[str, t.Any]:
         archive=archive_of(context, plan),
         probe=context.check_mode,
     )
+    reopened = []
+    if wanted["retry"] and not context.check_mode and joined.how in ("joined", "resumed"):
+        reopened = runs.reopen(plan.canonical())
     return {
-        "changed": joined.how != "member",
+        "changed": joined.how != "member" or bool(reopened),
+        "reopened": reopened,
         "run": joined.run,
         "how": joined.how,
         "replaced": joined.replaced,

@@ -20,7 +20,7 @@ PROTOCOL_EVENTS = frozenset(
     "barrier_arrived barrier_failed barrier_open behind_plan cancelled completion_fenced controller_gone draining "
     "lease_acquired lease_lapsed lease_refused lease_released lease_revoked overdue paused phase_complete phase_failed "
     "phase_started progress_update resumed run_complete run_created run_joined slot_taken_over task_claimed "
-    "task_completed task_conflict task_failed task_ready task_requeued task_skipped tokens_hold_expired "
+    "task_completed task_conflict task_failed task_ready task_reopened task_requeued task_skipped tokens_hold_expired "
     "tokens_reserve_deployed worker_failure worker_registered".split()
 )
 

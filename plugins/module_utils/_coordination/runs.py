@@ -227,6 +227,35 @@ class RunService:
                 )
             return reply["status"] == "deleted"
 
+    def reopen(self, plan: dict[str, t.Any]) -> list[str]:
+        """Opens the failed tasks of an unfinished run, and what they blocked, once more. Returns their ids."""
+        tasks = plan["tasks"]
+        states = dict(
+            zip(tasks, self.session.client.mget([self.session.key(f"task:status:{task}") for task in tasks]), strict=True)
+        )
+        again = {task for task, state in states.items() if state == "failed"}
+        while True:
+            blocked = {
+                task
+                for task, entry in tasks.items()
+                if states[task] == "skipped" and task not in again and again & set(entry["depends_on"])
+            }
+            if not blocked:
+                break
+            again |= blocked
+        opened = []
+        for task in sorted(again):
+            entry = tasks[task]
+            parents = [{"id": one, "kind": "h"} for one in entry["depends_on"] if one in again]
+            parents += [{"id": one, "kind": "s"} for one in entry["after"] if one in again]
+            opened.append({"id": task, "state": states[task], "waiting": len(parents), "parents": parents})
+        if not opened:
+            return []
+        reply = self.session.call("run_reopen", {"tasks": opened}, new_operation())
+        if reply.get("refused"):
+            raise Refused(f"The failed tasks of the run {reply.get('run')} cannot be opened again: it is {reply.get('state')}.")
+        return list(reply["tasks"] or [])
+
     def delete(self, force: bool = False) -> str | None:
         """Deletes the keys of the run that is there, by name. It cannot be undone. Returns the run's id, or None."""
         record = self.look()

@@ -48,6 +48,7 @@ _LINES = {
     "task_completed": "{task_id} completed{duration_note}",
     "task_failed": "{task_id} FAILED{attempt_note}: {cause}",
     "task_skipped": "{task_id} skipped: {cause}",
+    "task_reopened": "{task_id} is open again",
     "task_requeued": "{task_id} is queued again: {cause}",
     "lease_revoked": "lease revoked: {resource}",
     "lease_lapsed": "lease lapsed: {resource}, held by {holder}",

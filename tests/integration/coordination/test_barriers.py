@@ -190,13 +190,13 @@ def test_a_name_with_a_slash_is_as_good(place: Any) -> None:
 
 
 def test_shrink_goes_on_without_the_dead(place: Any) -> None:
-    dead, other = service(place, "a"), service(place, "b")
-    options = {"members": ["x", "y"], "policy": "shrink", "timeout_s": 20}
+    dead, other, last = service(place, "a"), service(place, "b"), service(place, "c")
+    options = {"members": ["x", "y", "z"], "policy": "shrink", "timeout_s": 20}
     other.meet("b", member="y", turn_s=0, ttl_ms=60_000, **options)
     dead.meet("b", member="x", turn_s=0, ttl_ms=1000, **options)
     time.sleep(1.1)
-    reply = other.meet("b", member="y", **options)
-    assert reply["members"] == ["y"]
+    reply = last.meet("b", member="z", **options)
+    assert reply["members"] == ["y", "z"]
     assert [one["member"] for one in reply["missing"]] == ["x"]
 
 

@@ -155,6 +155,54 @@ local function main()
 end
 """
 
+# Opens failed tasks, and what they blocked, once more (larry_retry). The caller has worked out the counters from the
+# plan; a task whose state changed since is left alone.
+RUN_REOPEN = r"""
+local function main()
+  require_member()
+  local before = recall(K('larry:run'), 'ops_reopen')
+  if before then return before end
+  if RUN.state ~= 'running' then refuse('not_running', {run = RUN.id, state = RUN.state}) end
+  local opened = {}
+  for _, one in ipairs(args.tasks) do
+    local task = H(task_key(one.id))
+    if task.state == one.state and (task.state == 'failed' or task.state == 'skipped') then
+      local larry = larry_key(task.larry)
+      redis.call('HINCRBY', larry, 'settled', -1)
+      redis.call('HINCRBY', larry, task.state, -1)
+      redis.call('HINCRBY', larry, 'weight_done', -tonumber(task.weight))
+      metric(task.larry, 'tasks_' .. task.state, -1)
+      redis.call('HSET', task_key(one.id), 'state', 'pending', 'waiting', one.waiting, 'cause', '', 'failures', '0',
+        'lapses', '0', 'shared', '1')
+      redis.call('HDEL', task_key(one.id), 'settled_at')
+      redis.call('SET', K('task:status:' .. one.id), 'pending')
+      redis.call('DEL', K('task:result:' .. one.id))
+      redis.call('RPUSH', K('larry:unsettled:' .. task.larry), one.id)
+      for _, parent in ipairs(one.parents) do
+        redis.call('RPUSH', K('larry:dependents:' .. parent.id), parent.kind .. ':' .. one.id)
+      end
+      local fields = H(larry)
+      set_public_progress(task.larry, fields)
+      if fields.status == 'completed' or fields.status == 'failed' then
+        local deadline = NOW + tonumber(fields.phase_us)
+        redis.call('HSET', larry, 'status', 'in_progress', 'deadline', F(deadline), 'sweep', '', 'failure', '')
+        redis.call('SET', K('phase:' .. task.larry .. ':status'), 'in_progress')
+        redis.call('DEL', K('phase:' .. task.larry .. ':completed_at'))
+        timer('phase', task.larry, deadline)
+      end
+      emit('task_reopened', {task_id = one.id, larry = task.larry})
+      task.shared = '1'
+      if one.waiting == 0 then
+        make_ready(one.id, task)
+        emit('task_ready', {task_id = one.id, larry = task.larry})
+      end
+      opened[#opened + 1] = one.id
+    end
+  end
+  return remember(K('larry:run'), 4, {status = 'reopened', tasks = opened}, 'ops_reopen')
+end
+"""
+
 # Deletes the keys of this run by name, in bounded steps. It cannot be undone; the caller archives first.
 RUN_DELETE = r"""
 local function main()

@@ -21,6 +21,7 @@ SCRIPTS: dict[str, str] = {
     "run_begin": _RUNS + run.RUN_BEGIN,
     "run_load": _RUNS + run.RUN_LOAD,
     "run_open": _RUNS + run.RUN_OPEN,
+    "run_reopen": _RUNS + run.RUN_REOPEN,
     "run_finish": _RUNS + run.RUN_FINISH,
     "run_delete": _RUNS + run.RUN_DELETE,
     "slot_take": _RUNS + run.SLOT_TAKE,
