@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+from ansible_collections.cortex.larry.plugins.modules import phase
 from ansible_collections.cortex.larry.plugins.plugin_utils.coordination_action import CoordinationAction
 
 
 class ActionModule(CoordinationAction):
     """Runs cortex.larry.phase inside the controller."""
+
+    module = phase

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+from ansible_collections.cortex.larry.plugins.modules import task
 from ansible_collections.cortex.larry.plugins.plugin_utils.coordination_action import CoordinationAction
 
 
 class ActionModule(CoordinationAction):
     """Runs cortex.larry.task inside the controller."""
+
+    module = task

@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 name: console
 type: stdout
 short_description: A live view of the run that the playbook takes part in
-version_added: 1.0.0
+version_added: 0.1.0
 author:
   - The cortex.larry contributors (@cortex-larry)
 description:
@@ -187,7 +187,8 @@ class Follower(threading.Thread):
             self._display.display(f"The live view ended: {sentence}")
 
     def _follow(self) -> None:
-        assert self._target is not None
+        if self._target is None:
+            raise AssertionError("followed only with a run to follow")
         settings, run, plan = self._target
         blocks = (getattr(sys.stdout, "encoding", None) or "").lower().startswith("utf")
         view = LiveView(plan, unicode=blocks)

@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 name: progress
 type: notification
 short_description: Says what this controller does in the coordination
-version_added: 1.0.0
+version_added: 0.1.0
 author:
   - The cortex.larry contributors (@cortex-larry)
 description:

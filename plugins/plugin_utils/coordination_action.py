@@ -14,7 +14,6 @@ so what this file imports, the Redis client above all, is inherited by every for
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import os
 import typing as t
 
@@ -24,6 +23,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.unsafe_proxy import wrap_var
 
 from ansible_collections.cortex.larry.plugins.module_utils._coordination import connection as _connection  # noqa: F401
+from ansible_collections.cortex.larry.plugins.module_utils._coordination import embedded as _embedded  # noqa: F401
 from ansible_collections.cortex.larry.plugins.module_utils._coordination import keeper as _keeper  # noqa: F401
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.errors import CoordinationError
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.identity import Controller
@@ -31,8 +31,6 @@ from ansible_collections.cortex.larry.plugins.module_utils._coordination.process
 from ansible_collections.cortex.larry.plugins.module_utils.options import Context, failure_of, with_sources
 
 watch_forks()
-
-_MODULES = "ansible_collections.cortex.larry.plugins.modules."
 
 
 def controller_of_fork() -> Controller:
@@ -43,6 +41,10 @@ def controller_of_fork() -> Controller:
 class CoordinationAction(ActionBase):
     """Runs a coordination module inside the controller."""
 
+    # The module whose `execute` is run. The action imports it at its top, so it is compiled once, in the parent:
+    # Ansible's loader keeps no byte code, and each fork would compile it anew.
+    module: t.Any = None
+
     _requires_connection = False
     _supports_check_mode = True
     _supports_async = False
@@ -51,8 +53,7 @@ class CoordinationAction(ActionBase):
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         super().run(tmp, task_vars)
         variables = task_vars or {}
-        name = str(self._task.action).rsplit(".", 1)[-1]
-        module = importlib.import_module(_MODULES + name)
+        module = self.module
         sent = {str(option): value for option, value in self._task.args.items()}
         checked = ArgumentSpecValidator(module.ARGUMENT_SPEC, **getattr(module, "ARGUMENT_RULES", {})).validate(sent)
         if checked.error_messages:

@@ -8,6 +8,7 @@ The places for TLS, ACL files, Sentinel and Cluster are here: `connect` is the o
 
 from __future__ import annotations
 
+import inspect
 import os
 import typing as t
 
@@ -23,6 +24,11 @@ try:
 except ImportError as error:  # pragma: no cover - depends on the installation
     redis = None  # type: ignore[assignment]
     REDIS_IMPORT_ERROR = error
+
+# redis-py 7 renamed what switches CLIENT SETINFO off.
+_SILENT: dict[str, t.Any] = {"lib_name": None, "lib_version": None}
+if redis is not None and "driver_info" in inspect.signature(redis.connection.AbstractConnection.__init__).parameters:
+    _SILENT = {"driver_info": None}
 
 # A client per process and settings: a socket must never be shared across a fork.
 _CLIENTS: dict[tuple[int, Settings], t.Any] = {}
@@ -59,7 +65,10 @@ def connect(settings: Settings) -> t.Any:
             "socket_timeout": settings.timeout_s,
             "retry": Retry(ExponentialBackoff(cap=1.0, base=0.05), 6),
             "retry_on_error": [redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError],
-            "client_name": "cortex-larry",
+            # A fork makes one call and ends, so what a client says of itself at each connection (HELLO, SETINFO,
+            # SETNAME) would cost several times the call.
+            "protocol": 2,
+            **_SILENT,
         }
         if settings.username:
             options["username"] = settings.username

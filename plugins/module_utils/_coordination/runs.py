@@ -230,9 +230,8 @@ class RunService:
     def reopen(self, plan: dict[str, t.Any]) -> list[str]:
         """Opens the failed tasks of an unfinished run, and what they blocked, once more. Returns their ids."""
         tasks = plan["tasks"]
-        states = dict(
-            zip(tasks, self.session.client.mget([self.session.key(f"task:status:{task}") for task in tasks]), strict=True)
-        )
+        found = self.session.client.mget([self.session.key(f"task:status:{task}") for task in tasks])
+        states = dict(zip(tasks, found, strict=True))
         again = {task for task, state in states.items() if state == "failed"}
         while True:
             blocked = {
@@ -253,7 +252,9 @@ class RunService:
             return []
         reply = self.session.call("run_reopen", {"tasks": opened}, new_operation())
         if reply.get("refused"):
-            raise Refused(f"The failed tasks of the run {reply.get('run')} cannot be opened again: it is {reply.get('state')}.")
+            raise Refused(
+                f"The failed tasks of the run {reply.get('run')} cannot be opened again: it is {reply.get('state')}."
+            )
         return list(reply["tasks"] or [])
 
     def delete(self, force: bool = False) -> str | None:

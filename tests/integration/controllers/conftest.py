@@ -49,14 +49,22 @@ def moment(event: Event) -> float:
     return datetime.datetime.strptime(event["timestamp"], "%Y-%m-%dT%H:%M:%S.%f%z").timestamp()
 
 
+def parent_of(pid: int) -> int | None:
+    """The parent's id, or None when the process is gone; its name may hold anything, so count from its end."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return int(text[text.rindex(")") + 2 :].split()[1])
+
+
 def process_tree(pid: int) -> list[int]:
     """The ids of all descendants of a process, nearest first."""
     children: dict[int, list[int]] = {}
     for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            with contextlib.suppress(OSError):
-                text = Path(f"/proc/{entry}/stat").read_text()
-                children.setdefault(int(text[text.rindex(")") + 2 :].split()[1]), []).append(int(entry))
+        parent = parent_of(int(entry)) if entry.isdigit() else None
+        if parent is not None:
+            children.setdefault(parent, []).append(int(entry))
     found: list[int] = []
     front = [pid]
     while front:
@@ -104,6 +112,10 @@ class Process:
             return self.popen.wait(timeout)
         except subprocess.TimeoutExpired:
             pytest.fail(f"{self.name} did not end within {timeout:g} s.\n{self.tail}")
+
+    def forks(self) -> list[int]:
+        """The ids of its children."""
+        return [child for child in process_tree(self.pid) if parent_of(child) == self.pid]
 
     def signal(self, number: int) -> None:
         """Send a signal to this process alone."""
@@ -404,14 +416,9 @@ def fork_of() -> Callable[[Process, str], int | None]:
     """Return a function that finds the fork of a controller under which a command with these words runs."""
 
     def find(controller: Process, words: str) -> int | None:
-        for fork in process_tree(controller.pid):
-            text = Path(f"/proc/{fork}/stat")
-            with contextlib.suppress(OSError):
-                content = text.read_text()
-                if int(content[content.rindex(")") + 2 :].split()[1]) == controller.pid and any(
-                    command_line(child) == words for child in process_tree(fork)
-                ):
-                    return fork
+        for fork in controller.forks():
+            if any(command_line(child) == words for child in process_tree(fork)):
+                return fork
         return None
 
     return find

@@ -61,7 +61,7 @@ def done(make_module_bench: Callable[..., Any]) -> Iterator[Any]:
     """Three controllers that have ended, with `codes`, `controllers` and `watcher` of their run."""
     bench = make_module_bench(PLAN, embedded=True)
     bench.controllers = [bench.site(larry.replace("-", "_"), name=larry) for larry in LARRYS]
-    bench.wait(lambda: bench.client.ping(), "the embedded server", 60)
+    bench.wait(lambda: bench.client.ping() is True, "the embedded server", 60)
     bench.watcher = Watcher(bench.client)
     bench.watcher.start()
     bench.codes = bench.all_end(bench.controllers, 240)

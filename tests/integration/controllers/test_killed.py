@@ -36,6 +36,13 @@ def kill_keeper_of(bench: Any, controller: str) -> None:
     pytest.fail(f"The controller {controller} has no keeper.")
 
 
+def stands_by(controller: Any) -> bool:
+    """True if the same two forks, of the coordinator and of the worker, are there for a second: both wait."""
+    before = controller.forks()
+    time.sleep(1)
+    return len(before) >= 2 and before == controller.forks()
+
+
 def in_mid_task(bench: Any, task: str = "east-slow", starts: int = 1) -> None:
     """Wait until the task's own process has started."""
     bench.wait(lambda: bench.told()["start", task] >= starts, f"the start of {task}")
@@ -51,8 +58,7 @@ def test_standby_takes_over(make_bench: Callable[..., Any], when: Callable[..., 
     standby = bench.site("larry_east", name="standby")
     # Another Larry is at the barrier already, whose policy is fail: a member with a standby is not dead.
     bench.wait_event("barrier_arrived", member="west")
-    bench.wait(lambda: "Start the phase]" in standby.output, "the standby to ask for the slot")
-    time.sleep(1)  # the task is printed when it is sent, and the server is asked a moment later
+    bench.wait(lambda: stands_by(standby), "the standby to wait for both slots")
     if bench.told()["end", "east-slow"]:
         pytest.fail("The task ended before the kill; the machine is too slow for this test.")
     if keeper_too:  # as if the machine had died: only the deadline is left

@@ -33,14 +33,17 @@ def quick(plan: dict[str, Any]) -> None:
 def in_real_time(plan: dict[str, Any]) -> None:
     """A slow machine is no reason to miss the deadline of a phase."""
     plan["run"]["time_scale"] = 1
+    # jmespath 1.1.0 reads a.*.b.c as (a.*.b).c, which is null.
+    plan["criteria"]["all-units"]["measure"] = "sum(values(tasks)[].summary.units)"
 
 
 def check_seven(bench: Any) -> None:
     bench.check_log(SEVEN_TASKS)
-    units = [bench.final(larry)["criteria"] for larry in SEVEN["larrys"]][0]
-    states = {criterion["id"]: (criterion["state"], criterion["value"]) for criterion in units}
-    assert states["all-units"] == ("met", 35), states
-    assert states["no-duplicated-tasks"] == ("met", 0), states
+    criteria = {criterion["id"]: criterion for larry in SEVEN["larrys"] for criterion in bench.final(larry)["criteria"]}
+    states = {name: (criterion["state"], criterion["value"]) for name, criterion in criteria.items()}
+    assert states == {"all-units": ("met", 35), "no-duplicated-tasks": ("met", 0), "grove-refined": ("met", 1)}, (
+        criteria
+    )
     assert (bench.work / "coordination/reports/SEVEN-EXECUTION-SUMMARY.md").is_file()
     # `after` across Larrys: the chain of refinements in the order of the plan, by the log.
     log = bench.events("task_claimed", "task_completed")
@@ -200,7 +203,7 @@ def test_broken_plans(make_bench: Callable[..., Any]) -> None:
     for name, process in processes.items():
         # As editors and CI logs find it: file:line: at the start of an unbroken line.
         where = re.escape(str(ROOT / "tests/broken_plans" / f"{name}.larry.yml"))
-        lines = re.findall(rf"^{where}:\d+: \S.*\.$", process.output, re.MULTILINE)
+        lines = re.findall(rf"^{where}:\d+: \S.*[.?]$", process.output, re.MULTILINE)
         assert len(lines) == 1, process.tail
         assert "PLAY [" not in process.output and "Traceback" not in process.output
     with bench.client as client:

@@ -106,7 +106,7 @@ def test_lock_longer_than_ttl(bench: Any) -> None:
 def test_lock_of_a_killed_playbook(bench: Any) -> None:
     """kill -9 of the holder: what it left is ended, then the next one enters; no overlap."""
     first = start_lock(bench, "killed", 30, ttl=15)
-    bench.wait(lambda: bench.witness(), "the first to enter")
+    bench.wait(bench.witness, "the first to enter")
     second = start_lock(bench, "next", 0.5, ttl=15)
     with bench.client as client:
         assert client.get("lock:schema")

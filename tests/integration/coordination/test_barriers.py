@@ -131,7 +131,7 @@ def test_a_generation_keeps_its_outcome(place: Any) -> None:
     first, second = service(place, "a"), service(place, "b")
     assert first.meet("b", count=2, turn_s=0)["generation"] == 1
     assert second.meet("b", count=2, turn_s=0)["status"] == "open"
-    for _ in range(3):
+    for _number in range(3):
         assert first.meet("b", count=2, generation=1)["status"] == "open"
     assert first.meet("b", count=2, turn_s=0)["generation"] == 2
     with pytest.raises(Refused, match="not its next one"):

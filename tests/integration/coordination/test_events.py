@@ -77,7 +77,7 @@ def eventful(crew: Any, place: Any, plan_of: Any) -> Any:
     one.lead()
     one.claim("w2")
     one.do("w1")
-    for _ in range(2):
+    for _number in range(2):
         task, fence = one.claimed("w1", wait_s=2)
         assert task == "b"
         one.settle("w1", task, fence, "failed", cause="no")
@@ -150,7 +150,7 @@ def test_the_clock_of_the_log_is_the_servers(place: Any, crew: Any, plan_of: Any
 def test_messages_are_the_log_on_the_right_channels(place: Any, crew: Any, plan_of: Any) -> None:
     with place.plain.pubsub(ignore_subscribe_messages=True) as ears:
         ears.subscribe(place.key("larry:coordination"), place.key("larry:alerts"))
-        for _ in range(2):
+        for _number in range(2):
             ears.get_message(timeout=1)
         eventful(crew, place, plan_of)
         heard: list[dict[str, Any]] = []
@@ -197,7 +197,7 @@ def test_an_event_of_ones_own(place: Any, crew: Any, plan_of: Any) -> None:
     assert entry["id"] == reply["id"] == str(len(place.log()))
     assert entry["run"] != "another" and entry["data"] == {"cve_id": "CVE-1", "cvss": 9.8}
     call = {"event": "mine", "data": ""}
-    ids = {one.session.call("event_publish", call, "op")["id"] for _ in range(3)}
+    ids = {one.session.call("event_publish", call, "op")["id"] for _number in range(3)}
     assert len(ids) == 1 and place.names().count("mine") == 1
 
 
@@ -276,7 +276,7 @@ def test_a_whole_run_of_a_shipped_plan(place: Any, crew: Any, name: str) -> None
     plan = load_plan(str(ROOT / name)).canonical()
     crews = {larry: crew(plan).lead(larry) for larry in plan["larrys"]}
     done: set[str] = set()
-    for _ in range(200):
+    for _number in range(200):
         for larry, one in crews.items():
             for worker in plan["larrys"][larry]["workers"]:
                 reply = one.claim(worker)

@@ -26,7 +26,7 @@ def test_a_lock_outlives_its_ttl_while_its_holder_lives(place: Any, processes: A
     controller, _process = processes.controller()
     LockService(place.session(controller)).acquire("db", owner="me", ttl_ms=1_000)
     seen = []
-    for _ in range(35):
+    for _number in range(35):
         time.sleep(0.1)
         seen.append(place.get("lock:db"))
     assert set(seen) == {"me"}

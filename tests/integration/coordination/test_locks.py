@@ -190,7 +190,7 @@ def test_the_same_call_sent_again_counts_once(place: Any) -> None:
     session = place.session()
     mine = LockService(session)
     call = {"name": "db", "slots": 1, "token": mine.token, "owner": "me", "ttl_ms": 9_000}
-    replies = [session.call("lock_acquire", call, "op-1") for _ in range(3)]
+    replies = [session.call("lock_acquire", call, "op-1") for _number in range(3)]
     assert replies[0] == replies[1] == replies[2]
     assert place.plain.hget(place.key("larry:lock:db"), "acquisitions") == "1"
     release = {"name": "db", "slots": 1, "token": mine.token}
@@ -238,7 +238,7 @@ def _hammer(settings: Any, slots: int, rounds: int, witness: str, counter: str, 
     session = Session(settings, Controller.of_process(os.getpid()), "h")
     lock = LockService(session)
     plain = session.client
-    for _ in range(rounds):
+    for _number in range(rounds):
         held = lock.acquire("hot", wait_s=30, slots=slots, keep=False)
         inside = plain.incr(witness)
         if inside > slots:
@@ -263,7 +263,7 @@ def test_processes_hammering_one_lock_never_overlap(place: Any, slots: int) -> N
             target=_hammer,
             args=(place.settings, slots, rounds, place.key("inside"), place.key("count"), failures),
         )
-        for _ in range(count)
+        for _number in range(count)
     ]
     for one in workers:
         one.start()

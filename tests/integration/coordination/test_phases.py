@@ -167,7 +167,7 @@ def test_a_paused_larry(place: Any, crew: Any, plan_of: Any) -> None:
     assert [(entry["scope"], entry["reason"]) for entry in place.log("paused")] == [("larry", "lunch")]
     assert one.tasks("w1").checkpoint(task, fence)["status"] == "paused"
     assert one.claim("w2")["why"] == "paused"
-    for _ in range(9):
+    for _number in range(9):
         time.sleep(0.2)
         one.session.call("renew")
     # Longer than the attempt's and the phase's deadline: both have moved.
@@ -266,7 +266,7 @@ def test_a_hung_attempt_ends_with_its_deadline(place: Any, crew: Any, plan_of: A
     """Renewed all the time and never settled: the deadline bounds it (law 5)."""
     one = crew(plan_of(ONE, [{"id": "a", "deadline_s": 700, "attempts": 1}])).lead()
     task, fence = one.claimed("w1", ttl_ms=400)
-    for _ in range(30):
+    for _number in range(30):
         time.sleep(0.05)
         one.session.call("renew")
         if place.get("task:status:a") != "in_progress":

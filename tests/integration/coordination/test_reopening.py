@@ -22,7 +22,7 @@ def test_failed_tasks_and_what_they_blocked_are_opened_again(place: Any, crew: A
     assert sorted(RunService(one.session).reopen(plan)) == ["a", "b"]
 
     assert [place.get(f"task:status:{task}") for task in "abc"] == ["pending", "pending", "pending"]
-    assert sorted(one.do("w1") for _ in "abc") == ["a", "b", "c"]
+    assert sorted(one.do("w1") for _task in "abc") == ["a", "b", "c"]
     assert [place.get(f"task:status:{task}") for task in "abc"] == ["completed"] * 3
     assert place.get("phase:larry-01:progress") == "100"
     assert [entry["task_id"] for entry in place.log("task_reopened")] == sorted(["a", "b"])

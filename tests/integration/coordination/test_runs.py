@@ -45,10 +45,10 @@ def test_many_at_once_make_one_run(place: Any, plan_of: Any) -> None:
     context = multiprocessing.get_context("fork")
     out = context.Queue()
     plan = plan_of(ONE, TASKS)
-    joiners = [context.Process(target=_join, args=(place.settings, plan, out)) for _ in range(6)]
+    joiners = [context.Process(target=_join, args=(place.settings, plan, out)) for _number in range(6)]
     for one in joiners:
         one.start()
-    answers = [out.get(timeout=30) for _ in joiners]
+    answers = [out.get(timeout=30) for _number in joiners]
     for one in joiners:
         one.join(10)
     assert len({run for run, _how in answers}) == 1

@@ -66,7 +66,7 @@ def test_a_long_chain_behind_a_failure_is_skipped_to_its_end(place: Any, crew: A
     work = [{"id": "t0"}] + [{"id": f"t{number}", "depends_on": [f"t{number - 1}"]} for number in range(1, 700)]
     one = crew(plan_of(ONE, work)).lead()
     one.do("w1", "failed", cause="no", retry=False)
-    for _ in range(20):
+    for _number in range(20):
         one.tick()
     assert Counter(states(place, *(task["id"] for task in work))) == {"failed": 1, "skipped": 699}
     assert one.claim("w1")["status"] == "done"
@@ -77,7 +77,7 @@ def test_a_fan_out_of_a_thousand(place: Any, crew: Any, plan_of: Any) -> None:
     work = [{"id": "root"}] + [{"id": f"t{number}", "depends_on": ["root"]} for number in range(1000)]
     one = crew(plan_of(ONE, work)).lead()
     one.do("w1")
-    for _ in range(10):
+    for _number in range(10):
         one.tick()
     ready = [entry["task_id"] for entry in place.log("task_ready")]
     assert len(ready) == len(set(ready)) == 1001
@@ -178,7 +178,7 @@ def test_a_deleted_lock_fences_its_holder(place: Any, crew: Any, plan_of: Any) -
 def test_a_lock_set_beforehand_is_honoured(place: Any, crew: Any, plan_of: Any, wait_until: Any) -> None:
     one = crew(plan_of(ONE, [{"id": "a"}])).lead()
     assert place.plain.set(place.key("task:lock:a"), "someone", nx=True, px=700)
-    for _ in range(5):
+    for _number in range(5):
         assert one.claim("w1")["status"] == "none"
     began = time.monotonic()
     task, _fence = one.claimed("w1", wait_s=5)
@@ -197,11 +197,11 @@ def test_a_foreign_lock_given_up_early_frees_the_task(place: Any, crew: Any, pla
 
 def test_a_completion_sent_again_counts_once(place: Any, crew: Any, plan_of: Any) -> None:
     one = crew(plan_of(ONE, [{"id": "a"}, {"id": "b", "depends_on": ["a"]}])).lead()
-    claims = [one.session.call("task_claim", {"worker": "w1", "ttl_ms": 9000}, "op-c") for _ in range(3)]
+    claims = [one.session.call("task_claim", {"worker": "w1", "ttl_ms": 9000}, "op-c") for _number in range(3)]
     assert {reply["fence"] for reply in claims} == {claims[0]["fence"]}
     assert place.names().count("task_claimed") == 1
     result = {"public": {"metrics": {"found": 3}, "findings": {"high": 2}}}
-    for _ in range(3):
+    for _number in range(3):
         one.settle("w1", "a", claims[0]["fence"], result=result, operation="op-s")
     assert place.get("metrics:larry-01:found") == "3"
     assert place.plain.hgetall(place.key("phase:larry-01:findings")) == {"high": "2"}
@@ -212,7 +212,7 @@ def test_a_completion_sent_again_counts_once(place: Any, crew: Any, plan_of: Any
 def test_a_refused_completion_sent_again_is_logged_once(place: Any, crew: Any, plan_of: Any) -> None:
     one = crew(plan_of(ONE, [{"id": "a"}])).lead()
     task, _fence = one.claimed("w1")
-    for _ in range(2):
+    for _number in range(2):
         with pytest.raises(Fenced):
             one.settle("w1", task, "1", operation="op")
     assert place.names().count("completion_fenced") == 1
@@ -246,7 +246,7 @@ def test_retries_with_back_off_then_failed_for_good(place: Any, crew: Any, plan_
 
 def test_every_attempt_is_a_number_in_the_log(place: Any, crew: Any, plan_of: Any) -> None:
     one = crew(plan_of(ONE, [{"id": "a", "attempts": 2}])).lead()
-    for _ in range(2):
+    for _number in range(2):
         one.claimed("w1", wait_s=1)
         place.plain.delete(place.key("task:lock:a"))
         one.claim("w2")

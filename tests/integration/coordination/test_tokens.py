@@ -42,7 +42,7 @@ def test_reserve_and_settle(place: Any, crew: Any, plan_of: Any) -> None:
 
 def test_a_reservation_sent_again_holds_once(place: Any, crew: Any, plan_of: Any) -> None:
     one = crew(plan_of(TWO, [{"id": "a"}]))
-    holds = {budget(one).reserve("larry-01-master", 100, operation="op")["hold"] for _ in range(3)}
+    holds = {budget(one).reserve("larry-01-master", 100, operation="op")["hold"] for _number in range(3)}
     assert len(holds) == 1
     assert place.plain.hget(place.key("larry:tokens:larry-01"), "held") == "100"
 
@@ -137,14 +137,14 @@ def test_threads_never_exceed_the_cap(place: Any, crew: Any, plan_of: Any) -> No
     granted: list[int] = []
 
     def spend() -> None:
-        for _ in range(40):
+        for _number in range(40):
             try:
                 budget(one).reserve("larry-01-master", 37)
                 granted.append(37)
             except BudgetExceeded:
                 return
 
-    threads = [threading.Thread(target=spend) for _ in range(6)]
+    threads = [threading.Thread(target=spend) for _number in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:

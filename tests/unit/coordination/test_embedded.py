@@ -226,7 +226,7 @@ LOADERS = {
         import sys, zipfile
         with zipfile.ZipFile(sys.argv[2] + "/modules.zip", "w") as archive:
             archive.writestr("package/__init__.py", "")
-            for name in ("embedded", "embedded_supervisor", "errors"):
+            for name in ("embedded", "embedded_supervisor", "errors", "runtime_directory"):
                 archive.write(sys.argv[1] + f"/{name}.py", f"package/{name}.py")
         sys.path.insert(0, sys.argv[2] + "/modules.zip")
         from package import embedded

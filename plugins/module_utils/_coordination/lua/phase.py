@@ -28,7 +28,7 @@ local function main()
   end
   -- Who is bound to a worker that never comes is not left waiting for it.
   for _, worker in ipairs(redis.call('SMEMBERS', K('larry:workers:' .. args.larry))) do
-    if lease_look('slot/' .. worker) ~= 'held' then 
+    if lease_look('slot/' .. worker) ~= 'held' then
       timer('join', worker, NOW + math.min(JOIN_GRACE_US, tonumber(fields.phase_us) / 10))
     end
   end
