@@ -317,3 +317,10 @@ def plan_of() -> Callable[..., dict[str, Any]]:
 def wait_until() -> Callable[..., Any]:
     """See `until`."""
     return until
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """These tests use the library alone, so they run once and not for every ansible-core."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.main_core)
