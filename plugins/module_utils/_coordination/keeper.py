@@ -210,7 +210,8 @@ class Keeper:
                 say(error.sentence)
                 time.sleep(0.2)
         forget_forks(self.controller)
-        for path in self.files:
+        # The log tells why a controller was ended; of one that ended by itself there is nothing to tell.
+        for path in self.files[:2] if self.cause != Keeper.cause else self.files:
             with contextlib.suppress(OSError):
                 os.unlink(path)
 

@@ -14,6 +14,7 @@ import atexit
 import ctypes
 import dataclasses
 import multiprocessing
+import multiprocessing.process
 import multiprocessing.util
 import os
 import shutil
@@ -87,8 +88,24 @@ def watch_forks() -> None:
     private_directory(hook.directory)
     _WATCHED.append(hook)
     multiprocessing.util.register_after_fork(hook, hook)
+    _spare_terminated_forks(hook.directory)
     # The keeper removes the notes of a controller that was killed; one that ends in order does it itself.
     atexit.register(forget_forks, hook.controller)
+
+
+def _spare_terminated_forks(directory: str) -> None:
+    """A fork that this process ends itself was not killed.
+
+    At the end of each play Ansible terminates the forks that have sent their result and are still on their way out;
+    such a fork can no longer take its note away.
+    """
+    terminate = multiprocessing.process.BaseProcess.terminate
+
+    def terminate_and_forget(self: t.Any) -> None:
+        _remove(os.path.join(directory, str(self.pid)))
+        terminate(self)
+
+    multiprocessing.process.BaseProcess.terminate = terminate_and_forget  # type: ignore[method-assign]
 
 
 def killed_forks(controller: Controller) -> list[KilledFork]:

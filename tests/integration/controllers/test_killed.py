@@ -178,10 +178,6 @@ def test_signals(make_bench: Callable[..., Any], number: int) -> None:
     assert bench.told() == {("start", "east-slow"): 1}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="The keeper takes forks that Ansible terminates at the end of a play for killed and ends the controller.",
-)
 def test_forks_that_ansible_ends(make_bench: Callable[..., Any]) -> None:
     """Ansible itself terminates forks that are on their way out when a play ends: nobody was killed then.
 
