@@ -17,6 +17,7 @@ import configparser
 import functools
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -222,7 +223,8 @@ def pytest(directory: str, suite: str, extra: list[str], python: str = sys.execu
     command = [python, "-m", "pytest", directory, f"--junitxml={junit}", "-o", f"junit_suite_name={suite}"]
     variables = environment(f"pytest-{suite}")
     variables["PATH"] = f"{Path(python).parent}{os.pathsep}{variables['PATH']}"
-    run([*command, *(["-n", "2"] if parallel else []), *extra], ROOT, variables)
+    # Whole files go to one process: what a file prepares once stays with it.
+    run([*command, *(["-n", "2", "--dist", "loadfile"] if parallel else []), *extra], ROOT, variables)
 
 
 def drift(extra: list[str]) -> None:
@@ -237,7 +239,7 @@ def unit(extra: list[str]) -> None:
 
 def integration(extra: list[str]) -> None:
     """Run the tests against a real Valkey, with controllers as processes."""
-    pytest("tests/integration", "integration-2.19", extra)
+    pytest("tests/integration", "integration-2.19", extra, parallel=True)
 
 
 def molecule(_extra: list[str]) -> None:
@@ -275,9 +277,10 @@ def on_core(name: str, needed: tuple[str, ...], optional: bool = False) -> Calla
         run([found.stdout.strip(), "scripts/bootstrap.py", f"core-{name}"], variables=dict(os.environ))
         python = str(ROOT / f".venv-core-{name}" / "bin" / "python")
         failures: list[str] = []
-        for directory, parallel in (("unit", True), ("integration", False)):
+        for directory in ("unit", "integration"):
             try:
-                pytest(f"tests/{directory}", f"{directory}-{name}", ["-m", "not main_core", *extra], python, parallel)
+                chosen = ["-m", "not main_core", *extra]
+                pytest(f"tests/{directory}", f"{directory}-{name}", chosen, python, parallel=True)
             except subprocess.CalledProcessError:
                 failures.append(directory)
         if failures:
@@ -334,6 +337,8 @@ def main(arguments: list[str] | None = None) -> int:
     names = [
         name for name in STAGES if name not in options.skip and ("all" in options.stages or name in options.stages)
     ]
+    # A shell that starts us in the background leaves Ctrl-C ignored, and every process of a test would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         outcomes = [perform(name, extra) for name in names]
     except KeyboardInterrupt:

@@ -9,6 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
+# What these show does not depend on the version of ansible-core; the other files run on every one.
+pytestmark = pytest.mark.main_core
+
 # What a capability publishes under the documented names.
 PUBLIC = {
     "phase": {"inventory:assets_discovered": 163},
