@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,12 +33,15 @@ INFRASTRUCTURE, SECURITY, DEVELOPMENT = "infrastructure", "security", "developme
 Model = dict[str, Any]
 
 
-def read_summary(paths: Sequence[str], earlier: Sequence[Sequence[str]] = ()) -> Model:
+def read_summary(
+    paths: Sequence[str], earlier: Sequence[Sequence[str]] = (), directory: str | None = None
+) -> Model:
     """The model of the summary of the final files at `paths`.
 
     Args:
         paths: Final files of one run, of any of its Larrys.
         earlier: For each earlier run to compare with, its final files.
+        directory: Where the summary goes; its commands name the files as seen from there.
 
     Raises:
         ReportError: a file cannot be used, or the files are not of one run; all problems, one sentence each.
@@ -50,6 +54,8 @@ def read_summary(paths: Sequence[str], earlier: Sequence[Sequence[str]] = ()) ->
         except ReportError as error:
             problems += error.problems
         else:
+            if directory is not None:
+                source = {**source, "path": os.path.relpath(path, directory)}
             finals.append(final)
             sources.append(source)
     if problems:

@@ -96,7 +96,11 @@ def _check(model: Model) -> list[Block]:
             (Strong(one["title"]), one["target"], one["measured"], state, Code(one["command"] or "–"), one["evidence"])
         )
     blocks: list[Block] = [
-        Table(("Check", "Target", "Measured", "State", "Command that verifies it", "Evidence"), rows, limit=100)
+        Table(("Check", "Target", "Measured", "State", "Command that verifies it", "Evidence"), rows, limit=100),
+        Paragraph(
+            "The commands run in the directory of this file, those for the server with redis-cli or, in a checkout on the"
+            " machine of the run, with make redis."
+        ),
     ]
     if model["missing"]:
         names = ", ".join(model["missing"])

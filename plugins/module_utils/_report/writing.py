@@ -35,7 +35,8 @@ def write_summary(
         ReportError: a file cannot be used, or they are not of one run.
         OSError: the summary cannot be written.
     """
-    model = read_summary(paths, earlier)
+    where = os.path.dirname(os.path.abspath(output)) if output else directory
+    model = read_summary(paths, earlier, where)
     document = summary_document(model)
     path = output or os.path.join(directory, summary_file_stem(model["title"]) + ".md")
     stem = path[:-3] if path.endswith(".md") else path
