@@ -98,8 +98,8 @@ def _check(model: Model) -> list[Block]:
     blocks: list[Block] = [
         Table(("Check", "Target", "Measured", "State", "Command that verifies it", "Evidence"), rows, limit=100),
         Paragraph(
-            "The commands run in the directory of this file, those for the server with redis-cli or, in a checkout on the"
-            " machine of the run, with make redis."
+            "The commands run in the directory of this file, those for the server with redis-cli or, in a checkout on"
+            " the machine of the run, with make redis."
         ),
     ]
     if model["missing"]:
