@@ -59,6 +59,8 @@ def test_there_is_one_keeper_and_it_ends_with_its_controller(place: Any, process
     controller, process = processes.controller()
     for number in range(5):
         LockService(place.session(controller, f"h{number}")).acquire(f"l{number}", ttl_ms=5_000)
+    # A process that has just been started shows its command line a moment later.
+    wait_until(lambda: len(processes.keepers()) > 0, 3)
     assert len(processes.keepers()) == 1
     processes.kill(process)
     wait_until(lambda: processes.keepers() == [], 8)
@@ -70,6 +72,7 @@ def test_a_killed_keeper_is_replaced_by_the_next_call(place: Any, processes: Any
     controller, _process = processes.controller()
     mine = LockService(place.session(controller))
     mine.acquire("db", owner="me", ttl_ms=3_000)
+    wait_until(lambda: len(processes.keepers()) == 1, 3)
     (keeper,) = processes.keepers()
     os.kill(keeper, signal.SIGKILL)
     wait_until(lambda: keeper not in processes.keepers())

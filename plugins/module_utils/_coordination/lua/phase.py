@@ -98,6 +98,27 @@ local function main()
       redis.call('HSET', key, 'hard', F(tonumber(hard) + NOW - math.max(since, tonumber(from))))
     end
   end
+  -- From now on the deadline of the attempt stands still; the keeper's next turn may come after it.
+  local function hold_task(id)
+    local state, rec = lease_look('task/' .. id, 'task:lock:' .. id)
+    if state == 'held' then
+      rec.hard = ''
+      lease_extend('task/' .. id, rec, tonumber(rec.ttl))
+    end
+  end
+  -- Calls `act` for every running task that touches a thing.
+  local function touching(thing, act)
+    for _, larry in ipairs(redis.call('SMEMBERS', K('larry:larrys'))) do
+      for _, id in ipairs(redis.call('SMEMBERS', K('larry:running:' .. larry))) do
+        local touches = redis.call('HGET', task_key(id), 'touches')
+        if touches ~= '' then
+          for _, name in ipairs(cjson.decode(touches)) do
+            if name == thing then act(id) end
+          end
+        end
+      end
+    end
+  end
   if args.scope == 'larry' then
     for _, larry in ipairs(args.names) do
       local fields = H(larry_key(larry))
@@ -113,6 +134,7 @@ local function main()
           redis.call('HSET', larry_key(larry), 'mode', wanted, 'pause_reason', args.reason or '')
           if wanted == 'paused' then
             redis.call('HSET', larry_key(larry), 'paused_at', F(NOW))
+            for _, id in ipairs(redis.call('SMEMBERS', K('larry:running:' .. larry))) do hold_task(id) end
           elseif fields.mode == 'paused' then
             local since = math.max(tonumber(fields.paused_at), tonumber(fields.started_at or '0'))
             shift(larry, fields, since)
@@ -139,6 +161,7 @@ local function main()
           redis.call('HSET', K('larry:paused'), thing, args.reason or 'no reason given')
           redis.call('HSET', K('larry:paused_at'), thing, F(NOW))
           redis.call('SADD', K('larry:extra'), 'larry:paused_at')
+          touching(thing, hold_task)
           emit('paused', {scope = 'thing', name = thing, reason = args.reason})
         end
       elseif args.verb == 'resume' and paused then
@@ -152,16 +175,7 @@ local function main()
             if task.state == 'pending' then make_ready(id, task) end
           end
           redis.call('DEL', K('larry:parked:' .. thing))
-          for _, larry in ipairs(redis.call('SMEMBERS', K('larry:larrys'))) do
-            for _, id in ipairs(redis.call('SMEMBERS', K('larry:running:' .. larry))) do
-              local touches = redis.call('HGET', task_key(id), 'touches')
-              if touches ~= '' then
-                for _, name in ipairs(cjson.decode(touches)) do
-                  if name == thing then shift_task(id, since) end
-                end
-              end
-            end
-          end
+          touching(thing, function(id) shift_task(id, since) end)
           emit('resumed', {scope = 'thing', name = thing})
         end
       end
