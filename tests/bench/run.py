@@ -312,7 +312,7 @@ def plan(directory: Path, url: str) -> None:
     row(
         "first task ready to last completed / critical path",
         f"{span / path_s:.2f}",
-        f"{span:.1f} s against {path_s:.1f} s, {len(done)} CPU-bound tasks of {execution / len(done):.1f} s, two workers",
+        f"{span:.1f} s against {path_s:.1f} s, {len(done)} CPU-bound tasks of {execution / len(done):.1f} s",
         aim(span / path_s, 1.2),
     )
     row(
