@@ -155,6 +155,7 @@ def finals(launcher: Launcher) -> list[dict[str, Any]]:
     return [json.loads((reports / f"{larry}-final.json").read_text(encoding="utf-8")) for larry in LARRYS]
 
 
+@pytest.mark.main_core
 def test_three_controllers_one_run_and_once_more(launcher: Launcher) -> None:
     result = launcher.run()
     assert result.returncode == 0, result.stderr

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -66,6 +67,10 @@ def as_installed() -> Any:
 
     # Since ansible-core 2.19 callbacks get a class of their own.
     kind = getattr(task_result, "CallbackTaskResult", None) or task_result.TaskResult
+    if len(inspect.signature(kind).parameters) < 4:
+        # ansible-core 2.21 builds its results from a type of its own, which no recording here has. The integration
+        # tests run the callbacks on that core.
+        pytest.skip("this ansible-core does not build results from the dictionaries that were recorded")
 
     def make(recorded: dict[str, Any]) -> Any:
         task = Task()
