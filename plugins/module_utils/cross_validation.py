@@ -20,6 +20,15 @@ def neighbour(plan: dict[str, t.Any], larry: str) -> str:
     return names[(names.index(larry) + 1) % len(names)]
 
 
+def file_digest(path: str) -> str | None:
+    """SHA-256 of a file in hex; None for one that cannot be read."""
+    try:
+        with open(path, "rb") as stream:
+            return hashlib.sha256(stream.read()).hexdigest()
+    except OSError:
+        return None
+
+
 def check_log(record: dict[str, t.Any], larry: str) -> dict[str, t.Any]:
     """Replays the log and compares each task's last state with the key an operator reads."""
     replayed: dict[str, str] = {}
@@ -56,13 +65,10 @@ def check_evidence(record: dict[str, t.Any], larry: str, directory: str) -> dict
             if not path.startswith(os.path.normpath(directory) + os.sep):
                 wrong.append(f"{one['path']} leads out of the coordination directory")
                 continue
-            try:
-                with open(path, "rb") as stream:
-                    digest = hashlib.sha256(stream.read()).hexdigest()
-            except OSError:
+            digest = file_digest(path)
+            if digest is None:
                 absent.append(str(one["path"]))
-                continue
-            if digest != one["sha256"]:
+            elif digest != one["sha256"]:
                 wrong.append(f"{one['path']} has another digest")
     title = f"The evidence of {larry} is what its results name"
     if wrong:

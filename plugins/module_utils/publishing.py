@@ -18,7 +18,7 @@ from ._coordination.session import Session
 from ._coordination.snapshot import take_snapshot
 from ._plan import Plan
 from ._report import ReportError, build_final, write_final, write_plan_document, write_summary
-from .cross_validation import check_evidence, check_log, neighbour
+from .cross_validation import check_evidence, check_log, file_digest, neighbour
 from .options import Context
 from .plan_access import coordination_directory, estate_directory, plan_of
 from .recount import recount_rows
@@ -142,7 +142,7 @@ def regenerate(files: list[str], output: str, check_mode: bool) -> dict[str, t.A
     Raises:
         SettingsError: a file cannot be used, or the files are not of one run.
     """
-    before = _digest(output)
+    before = file_digest(output)
     if check_mode:
         return {"changed": True, "report": output}
     try:
@@ -152,18 +152,8 @@ def regenerate(files: list[str], output: str, check_mode: bool) -> dict[str, t.A
     except OSError as error:
         raise SettingsError(f"The summary {output} cannot be written: {error.strerror}.") from error
     return {
-        "changed": _digest(output) != before,
+        "changed": file_digest(output) != before,
         "report": written["markdown"]["path"],
         "html": written["html"]["path"],
         "unmet": [one["id"] for one in written["model"]["criteria"] if one["state"] == "unmet"],
     }
-
-
-def _digest(path: str) -> str | None:
-    import hashlib
-
-    try:
-        with open(path, "rb") as stream:
-            return hashlib.sha256(stream.read()).hexdigest()
-    except OSError:
-        return None

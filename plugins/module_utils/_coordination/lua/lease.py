@@ -181,7 +181,6 @@ local function main()
     end
     return {status = 'busy', holders = holders, soonest_ms = soonest, bell = bell('lock:' .. name)}
   end
-  if args.probe then return {status = 'free'} end
   local rec = free.rec
   rec.fence = lock.fence
   local fence, deadline = lease_take(lock_resource(name, free.slot), rec, {token = args.token, owner = args.owner,
