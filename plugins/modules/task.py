@@ -74,14 +74,14 @@ options:
     default: 0
   plan_file:
     description:
-      - Path of the plan on the controller, for O(state=claimed). What is to be done for a task is looked up there;
+      - Path of the plan on the controller, for O(state=claimed) and O(claim_next=true). What is to be done for a task is looked up there;
         see RV(role).
       - The default is the plan that the inventory comes from, the variable C(larry_plan_file). Without a plan only
         the id of the task is answered.
     type: path
   directory:
     description:
-      - The coordination directory, for O(state=claimed); the working copy of the estate is below it, see
+      - The coordination directory, for O(state=claimed) and O(claim_next=true); the working copy of the estate is below it, see
         RV(estate_path).
       - The default is the one that the plan names, below the current directory.
     type: path
@@ -125,6 +125,14 @@ options:
         more attempts.
     type: bool
     default: true
+  claim_next:
+    description:
+      - Claim the next task for O(worker) in the same call, once O(task) is settled, without waiting for one. For
+        O(state=completed), O(state=failed) and O(state=skipped).
+      - The answer is the fact C(larry_claim), as after O(state=claimed); RV(task) and RV(state) are those of the task
+        that was settled. In check mode nothing is claimed.
+    type: bool
+    default: false
 notes:
   - The controller must have joined the run with M(cortex.larry.run); otherwise the error class is C(NotJoined).
   - The server answers a claim with the id of a task and the results of those before it. Role and parameters come from
@@ -310,11 +318,11 @@ state:
 ansible_facts:
   description: >-
     What this task returned, as a fact. A task that is skipped later overwrites what it registers, but not a fact.
-  returned: success and O(state=claimed)
+  returned: success and O(state=claimed), or O(claim_next=true)
   type: dict
   contains:
     larry_claim:
-      description: All of the above.
+      description: All that a claim returns.
       type: dict
 error_class:
   description:
@@ -336,9 +344,10 @@ facts:
   type: dict
 """
 
+import contextlib
 import typing as t
 
-from ansible_collections.cortex.larry.plugins.module_utils._coordination.errors import SettingsError
+from ansible_collections.cortex.larry.plugins.module_utils._coordination.errors import CoordinationError, SettingsError
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.snapshot import results_of
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.tasks import TaskService
 from ansible_collections.cortex.larry.plugins.module_utils.module_entry import run_on_target
@@ -366,6 +375,7 @@ ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     "result": {"type": "dict"},
     "cause": {"type": "str"},
     "retry": {"type": "bool", "default": True},
+    "claim_next": {"type": "bool", "default": False},
     **CONNECTION_SPEC,
 }
 
@@ -410,6 +420,24 @@ def simulated_claim(context: Context) -> dict[str, t.Any]:
     }
 
 
+def claim(context: Context, tasks: TaskService, wait_s: float) -> dict[str, t.Any]:
+    """Claims the next task that the worker may do, with what is to be done for it."""
+    reply = tasks.claim(context.parameters["worker"], wait_s=wait_s, ttl_ms=context.ttl_ms)
+    claimed = reply["status"] == "claimed"
+    return {
+        **(work_of(context, reply["task"], tasks) if claimed else {}),
+        "changed": claimed,
+        "claimed": claimed,
+        "done": reply["status"] == "done" or reply.get("why") in ("phase_completed", "phase_failed", "draining"),
+        "task": reply.get("task") if claimed else None,
+        "fence": reply.get("fence"),
+        "attempt": reply.get("attempt"),
+        "why": reply.get("why"),
+        "next": None if reply.get("next_ms") is None else reply["next_ms"] / 1000,
+        "waited": round(tasks.session.waited_s, 3),
+    }
+
+
 def execute(context: Context) -> dict[str, t.Any]:
     """Claims a task, asks whether it is still held, or settles it."""
     wanted = context.parameters
@@ -417,24 +445,7 @@ def execute(context: Context) -> dict[str, t.Any]:
     if wanted["state"] == "claimed":
         if context.check_mode:
             return with_fact("larry_claim", simulated_claim(context))
-        reply = tasks.claim(wanted["worker"], wait_s=wanted["wait"], ttl_ms=context.ttl_ms)
-        claimed = reply["status"] == "claimed"
-        return with_fact(
-            "larry_claim",
-            {
-                **(work_of(context, reply["task"], tasks) if claimed else {}),
-                "changed": claimed,
-                "claimed": claimed,
-                "done": reply["status"] == "done"
-                or reply.get("why") in ("phase_completed", "phase_failed", "draining"),
-                "task": reply.get("task") if claimed else None,
-                "fence": reply.get("fence"),
-                "attempt": reply.get("attempt"),
-                "why": reply.get("why"),
-                "next": None if reply.get("next_ms") is None else reply["next_ms"] / 1000,
-                "waited": round(tasks.session.waited_s, 3),
-            },
-        )
+        return with_fact("larry_claim", claim(context, tasks, wanted["wait"]))
     task, fence = context.required("task", "fence")
     if context.check_mode:
         return {"changed": wanted["state"] != "held", "task": task, "state": wanted["state"]}
@@ -450,7 +461,12 @@ def execute(context: Context) -> dict[str, t.Any]:
         cause=wanted["cause"],
         retry=wanted["retry"],
     )
-    return {"changed": True, "task": task, "state": reply["state"]}
+    settled: dict[str, t.Any] = {"changed": True, "task": task, "state": reply["state"]}
+    if wanted["claim_next"]:
+        # The task is settled, whatever comes now: the next claim by itself says what is wrong.
+        with contextlib.suppress(CoordinationError):
+            settled["ansible_facts"] = {"larry_claim": claim(context, tasks, 0.0)}
+    return settled
 
 
 def main() -> None:

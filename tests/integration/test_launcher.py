@@ -80,7 +80,11 @@ class Launcher:
         return self.finish(self.start(*arguments), timeout)
 
     def finish(self, process: subprocess.Popen[str], timeout: float = 140) -> subprocess.CompletedProcess[str]:
-        output, errors = process.communicate(timeout=timeout)
+        try:
+            output, errors = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            self.show_what_it_waits_for()
+            raise
         print(output, errors, sep="\n")
         return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
@@ -106,15 +110,31 @@ class Launcher:
             time.sleep(0.1)
         raise AssertionError(f"no {event} {fields} within {seconds} s")
 
-    def left_running(self) -> list[str]:
-        """Controllers, forks and keepers of ours: they have the environment that we gave them (Linux)."""
+    def processes(self) -> list[tuple[str, str, str]]:
+        """Controllers, forks and keepers of ours: id, the kernel function that each waits in, command (Linux).
+
+        They have the environment that we gave them.
+        """
         mark = f"LARRY_EMBEDDED_DIR={self.server}".encode()
         found = []
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 if mark in (process / "environ").read_bytes().split(b"\0"):
-                    found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode()[:200])
+                    command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()[:200]
+                    found.append((process.name, (process / "wchan").read_text(encoding="ascii"), command))
         return found
+
+    def left_running(self) -> list[str]:
+        """Their commands."""
+        return [command for _pid, _state, command in self.processes()]
+
+    def show_what_it_waits_for(self) -> None:
+        """For a launch that does not end: its processes, the end of each controller's output, and the last events."""
+        print(*(f"{pid} in {state}: {command}" for pid, state, command in self.processes()), sep="\n")
+        for log in sorted(self.directory.glob("**/logs/*.log")):
+            print(f"--- {log.name}", *log.read_text(encoding="utf-8").splitlines()[-15:], sep="\n")
+        with contextlib.suppress(OSError, ValueError, redis.RedisError):
+            print("--- events", *self.log()[-15:], sep="\n")
 
     def small_plan(self, fail_on: str = "failed") -> Path:
         path = self.directory / "small.larry.yml"
@@ -155,7 +175,6 @@ def finals(launcher: Launcher) -> list[dict[str, Any]]:
     return [json.loads((reports / f"{larry}-final.json").read_text(encoding="utf-8")) for larry in LARRYS]
 
 
-@pytest.mark.main_core
 def test_three_controllers_one_run_and_once_more(launcher: Launcher) -> None:
     result = launcher.run()
     assert result.returncode == 0, result.stderr
