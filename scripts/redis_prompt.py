@@ -16,6 +16,7 @@ choose). The exit code is 1 when a command or the connection fails.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import shlex
 import sys
@@ -23,9 +24,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "plugins" / "module_utils"))
-
-from _coordination.embedded import EmbeddedServerError, ensure_server
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "playbooks" / "collections"))
 
 try:
     import redis
@@ -33,6 +33,18 @@ except ImportError as import_error:
     sys.exit(
         f"The prompt needs the Redis client library ({import_error}): run '{sys.executable} -m pip install redis'."
     )
+
+from ansible_collections.cortex.larry.plugins.module_utils._coordination.connection import (  # noqa: E402
+    make_pool,
+    unavailable,
+)
+from ansible_collections.cortex.larry.plugins.module_utils._coordination.embedded import (  # noqa: E402
+    EmbeddedServerError,
+    ensure_server,
+)
+from ansible_collections.cortex.larry.plugins.module_utils._coordination.errors import CoordinationError  # noqa: E402
+from ansible_collections.cortex.larry.plugins.module_utils._coordination.settings import Settings  # noqa: E402
+from ansible_collections.cortex.larry.plugins.module_utils.options import settings_of, with_sources  # noqa: E402
 
 PROMPT = "larry> "
 STREAMING = {"SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "MONITOR"}
@@ -115,7 +127,8 @@ class Session:
     """One connection, and how its replies are shown.
 
     Args:
-        url: C(embedded), or the URL of a server (C(redis://), C(rediss://), C(unix://)).
+        url: C(embedded), or the URL of a server; user, password, TLS files and the prefix of a Cluster come from the
+            environment (C(LARRY_REDIS_USERNAME) and so on), as for the modules.
         directory: the data directory of the embedded server; None for its default.
         is_raw: write plain values instead of redis-cli's terminal format.
     """
@@ -131,18 +144,24 @@ class Session:
     def connect(self) -> Any:
         """Return the connection; make it, and start the embedded server, if need be."""
         if self._connection is None:
-            if self.url == "embedded":
-                server = ensure_server(self.directory)
-                url, self.where = server.url, f"the embedded server in {server.directory}"
-            else:
-                url, self.where = self.url, "the server"  # its URL may hold a password
             try:
-                # RESP2: the replies that redis-cli shows by default. No timeout for an answer: a message or a BLPOP
-                # may take any time, and the library would give up after five seconds.
-                self._pool = redis.ConnectionPool.from_url(url, protocol=2, socket_timeout=None)
+                settings = settings_of(with_sources({"redis": self.url}))
+                if settings.server == "embedded":
+                    server = ensure_server(self.directory)
+                    settings, self.where = Settings.of(server.url), f"the embedded server in {server.directory}"
+                else:
+                    self.where = f"the server {settings.shown}"
+                # Somebody sits there and can ask again. No timeout for an answer: a BLPOP may take any time.
+                settings = dataclasses.replace(settings, patience_s=min(settings.patience_s, 1.0))
+                self._pool = make_pool(settings, socket_timeout=None, decode_responses=False)
+                if settings.address.kind == "cluster":
+                    # The node that has the prefix's keys; what is on others is answered with its address.
+                    redis.Redis(connection_pool=self._pool).exists(settings.prefix + "larry:meta")
                 self._connection = self._pool.get_connection()
-            except (redis.RedisError, OSError, ValueError) as error:
-                raise PromptError(f"Cannot connect to {self.where or 'the server'}: {error}") from error
+            except CoordinationError as error:
+                raise PromptError(f"Cannot connect: {error.sentence}") from error
+            except (redis.RedisError, OSError) as error:
+                raise PromptError(f"Cannot connect: {unavailable(settings, error).sentence}") from error
         return self._connection
 
     def close(self) -> None:

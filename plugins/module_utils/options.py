@@ -5,35 +5,46 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import typing as t
 import urllib.parse
 
 from ._coordination.errors import CoordinationError, SettingsError
+from ._coordination.fallback import fallen_back
 from ._coordination.identity import Controller
-from ._coordination.session import Session
-from ._coordination.settings import DEFAULT_TTL_MS, Settings, check_ttl
+from ._coordination.session import Session, outage_of
+from ._coordination.settings import DEFAULT_TTL_MS, OPTIONS, Settings, check_ttl, flat
+
+_TYPES: dict[str, dict[str, t.Any]] = {
+    "text": {"type": "str"},
+    "secret": {"type": "str", "no_log": True},
+    "number": {"type": "float"},
+    "path": {"type": "path"},
+    "flag": {"type": "bool"},
+}
+
+
+def _option_of(name: str) -> str:
+    """The option of a module for a key of the mapping in `redis`: redis_timeout for timeout, and prefix for prefix."""
+    return name if name == "prefix" else f"redis_{name}"
+
 
 # Options that every coordination module has; documented in the fragment cortex.larry.connection.
 CONNECTION_SPEC: dict[str, dict[str, t.Any]] = {
-    "redis": {"type": "str"},
-    "redis_username": {"type": "str"},
-    "redis_password": {"type": "str", "no_log": True},
-    "redis_timeout": {"type": "float"},
-    "prefix": {"type": "str"},
+    "redis": {"type": "raw"},
+    **{_option_of(name): _TYPES[kind] for name, kind in OPTIONS.items()},
+    # Not of the connection: how long a run goes on without it.
+    "redis_outage": {"type": "float"},
     # Set by the action plugin when a task runs on its target, so that every task of a host is the same caller there.
     "caller": {"type": "dict"},
     "run_on": {"type": "str", "choices": ["controller", "target"], "default": "controller"},
 }
 # Where an option that a task leaves out is looked for: a variable, then the environment.
 SOURCES = {
-    "redis": ("larry_redis", "LARRY_REDIS"),
-    "redis_username": ("larry_redis_username", "LARRY_REDIS_USERNAME"),
-    "redis_password": ("larry_redis_password", "LARRY_REDIS_PASSWORD"),
-    "redis_timeout": ("larry_redis_timeout", "LARRY_REDIS_TIMEOUT"),
-    "prefix": ("larry_prefix", "LARRY_PREFIX"),
-    "ttl": ("larry_ttl", "LARRY_TTL"),
+    option: (f"larry_{option}", f"LARRY_{option.upper()}")
+    for option in ("redis", *(_option_of(name) for name in OPTIONS), "redis_outage", "ttl")
 }
 
 
@@ -50,6 +61,14 @@ def with_sources(parameters: dict[str, t.Any], variable: t.Callable[[str], t.Any
             filled[option] = variable(name)
         if filled.get(option) is None and os.environ.get(environment):
             filled[option] = os.environ[environment]
+    if isinstance(filled.get("redis"), dict):
+        # A mapping, from a plan for instance, becomes single options: a target has no environment with our secrets.
+        with contextlib.suppress(SettingsError):  # `settings_of` says what is wrong with it
+            mapping = flat(filled["redis"])
+            filled["redis"] = mapping.pop("url", None)
+            for name, value in mapping.items():
+                if filled.get(_option_of(name)) in (None, ""):
+                    filled[_option_of(name)] = value
     return filled
 
 
@@ -57,23 +76,19 @@ def settings_of(parameters: dict[str, t.Any]) -> Settings:
     """The connection settings of filled parameters; a mapping in `redis` is taken as it is, options win over it."""
     value = parameters.get("redis")
     options: dict[str, t.Any] = {str(k): v for k, v in value.items()} if isinstance(value, dict) else {"url": value}
-    for option, name in (
-        ("redis_username", "username"),
-        ("redis_password", "password"),
-        ("redis_timeout", "timeout"),
-        ("prefix", "prefix"),
-    ):
-        if parameters.get(option) not in (None, ""):
-            options[name] = parameters[option]
+    for name in OPTIONS:
+        if parameters.get(_option_of(name)) not in (None, ""):
+            options[name] = parameters[_option_of(name)]
     return Settings.of({name: (str(text) if isinstance(text, str) else text) for name, text in options.items()})
 
 
 def secrets_of(parameters: dict[str, t.Any]) -> list[str]:
-    """Values that no log may hold: the password option and the one inside a URL."""
-    found = [parameters.get("redis_password")]
+    """Values that no log may hold: the options for passwords and what is inside a URL."""
+    names = [name for name, kind in OPTIONS.items() if kind == "secret"]
+    found = [parameters.get(_option_of(name)) for name in names]
     value = parameters.get("redis")
     if isinstance(value, dict):
-        found.append(value.get("password"))
+        found += [value.get(name) for name in names]
         value = value.get("url")
     if isinstance(value, str):
         try:
@@ -106,8 +121,9 @@ class Context:
 
     @property
     def settings(self) -> Settings:
-        """The connection settings of this task."""
-        return settings_of(self.parameters)
+        """The connection settings of this task; those of the embedded server once this controller fell back to it."""
+        settings = settings_of(self.parameters)
+        return fallen_back(settings, self.controller) or settings if self.keep else settings
 
     @property
     def ttl_ms(self) -> int:
@@ -123,7 +139,15 @@ class Context:
         """A session for this caller; a member of the run when `member` (default: the option within_run)."""
         if member is None:
             member = bool(self.parameters.get("within_run"))
-        return Session(self.settings, self.controller, self.host, member=member, actor=actor, keep=self.keep)
+        return Session(
+            self.settings,
+            self.controller,
+            self.host,
+            member=member,
+            actor=actor,
+            keep=self.keep,
+            outage_s=outage_of(self.parameters.get("redis_outage")),
+        )
 
     def required(self, *names: str) -> list[t.Any]:
         """The values of parameters that this state needs.

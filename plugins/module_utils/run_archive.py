@@ -24,15 +24,22 @@ from .version import COLLECTION_VERSION
 def archive_of(context: Context, plan: Plan) -> t.Callable[[dict[str, str]], str]:
     """A function that archives the run that is there and returns the archive's path."""
 
-    def archive(_record: dict[str, str]) -> str:
-        return write_archive(context.session(member=True), plan, coordination_directory(context, plan))
+    def archive(record: dict[str, str]) -> str:
+        return write_archive(context.session(member=True), plan, coordination_directory(context, plan), record["id"])
 
     return archive
 
 
-def write_archive(session: Session, plan: Plan, directory: str) -> str:
-    """Writes `<directory>/archive/<run>.tar.gz`; an archive of this run that is there already is replaced."""
-    record = take_snapshot(session, plan.canonical(), COLLECTION_VERSION)
+def write_archive(session: Session, plan: Plan, directory: str, run_id: str | None = None) -> str:
+    """Writes `<directory>/archive/<run>.tar.gz`; an archive of this run that is there already is replaced.
+
+    Args:
+        run_id: of the run that is meant; the one that is there by default.
+
+    Raises:
+        NotJoined: there is no such run, or it was deleted meanwhile; no archive was written then.
+    """
+    record = take_snapshot(session, plan.canonical(), COLLECTION_VERSION, run_id)
     run = record["run"]["id"]
     target = os.path.join(directory, "archive", f"{run}.tar.gz")
     os.makedirs(os.path.dirname(target), exist_ok=True)

@@ -19,6 +19,7 @@ author:
   - The cortex.larry contributors (@cortex-larry)
 extends_documentation_fragment:
   - cortex.larry.connection
+  - cortex.larry.plan
   - cortex.larry.attributes
   - cortex.larry.attributes.coordination
 attributes:
@@ -30,17 +31,6 @@ attributes:
     support: none
     details:
       - The archive is written each time, since the log may have grown.
-options:
-  plan_file:
-    description:
-      - Path of the plan on the controller.
-      - The default is the plan that the inventory comes from, the variable C(larry_plan_file).
-    type: path
-  directory:
-    description:
-      - The coordination directory.
-      - The default is the one that the plan names, below the current directory.
-    type: path
 notes:
   - The controller need not have joined the run.
 seealso:

@@ -17,59 +17,12 @@ description:
     and Gateway backends, service selectors, network policies) and the field each was found in, as JSON and Mermaid.
   - Values of Secrets are read for host names alone and never written. A file or object that is broken costs that item
     alone and is reported with its reason.
-  - The evidence goes to C(evidence/<task_id>/) below O(coordination_dir). It is written whole or not at all and only
-    when its bytes differ, so that a second run over the same input changes nothing.
-  - The module runs where its task runs, needs no Redis and reads nothing but files.
 author:
   - The cortex.larry contributors (@cortex-larry)
-requirements:
-  - PyYAML
-options:
-  estate_path:
-    description:
-      - Directory with the objects of the estate, as YAML (also several documents in a file) or JSON, one by one
-        or in lists.
-      - Links in it are not followed and C(.git) is left out.
-    type: path
-    required: true
-  source:
-    description:
-      - Where the objects come from.
-    type: str
-    default: gitops
-    choices:
-      gitops: The directory O(estate_path).
-      kubernetes: A live cluster. Not there yet in this release; the result says so.
-  namespaces:
-    description:
-      - Take only objects of these namespaces, and those that are in no namespace. By default, all are taken.
-    type: list
-    elements: str
-  coordination_dir:
-    description:
-      - Directory of the run's reports and evidence; created when it is not there.
-    type: path
-    default: coordination
-  task_id:
-    description:
-      - Id of the task that this work is done for; it names the directory of the evidence.
-      - Lower-case letters, digits, dots and hyphens.
-    type: str
-    required: true
-attributes:
-  check_mode:
-    description: Does the whole work and returns its result, but writes no evidence.
-    support: full
-  diff_mode:
-    description: Shows size and digest of each evidence file before and after.
-    support: full
-  idempotent:
-    description: The same input gives the same bytes, and bytes that are there already are not written again.
-    support: full
-  platform:
-    description: Systems that the module can run on.
-    support: full
-    platforms: posix
+extends_documentation_fragment:
+  - cortex.larry.attributes
+  - cortex.larry.evidence
+  - cortex.larry.evidence.estate
 seealso:
   - module: cortex.larry.catalog_helm_releases
   - module: cortex.larry.classify_assets

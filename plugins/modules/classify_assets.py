@@ -19,11 +19,11 @@ description:
     workloads 15, references 10. Each grade is between 0 and 1 and written down with its reasons.
   - A check that does not apply, or whose facts the estate does not hold, is left out of both sums and listed as not
     measured. Owned objects take the score of their owner.
-  - The evidence goes to C(evidence/<task_id>/) below O(coordination_dir). It is written whole or not at all and only
-    when its bytes differ, so that a second run over the same input changes nothing.
-  - The module runs where its task runs, needs no Redis and reads nothing but the evidence.
 author:
   - The cortex.larry contributors (@cortex-larry)
+extends_documentation_fragment:
+  - cortex.larry.attributes
+  - cortex.larry.evidence
 options:
   evidence:
     description:
@@ -66,31 +66,6 @@ options:
     type: list
     elements: dict
     default: []
-  coordination_dir:
-    description:
-      - Directory of the run's reports and evidence; created when it is not there.
-    type: path
-    default: coordination
-  task_id:
-    description:
-      - Id of the task that this work is done for; it names the directory of the evidence.
-      - Lower-case letters, digits, dots and hyphens.
-    type: str
-    required: true
-attributes:
-  check_mode:
-    description: Does the whole work and returns its result, but writes no evidence.
-    support: full
-  diff_mode:
-    description: Shows size and digest of each evidence file before and after.
-    support: full
-  idempotent:
-    description: The same input gives the same bytes, and bytes that are there already are not written again.
-    support: full
-  platform:
-    description: Systems that the module can run on.
-    support: full
-    platforms: posix
 seealso:
   - module: cortex.larry.catalog_deployments
   - module: cortex.larry.catalog_helm_releases

@@ -20,6 +20,7 @@ author:
   - The cortex.larry contributors (@cortex-larry)
 extends_documentation_fragment:
   - cortex.larry.connection
+  - cortex.larry.plan
   - cortex.larry.attributes
   - cortex.larry.attributes.coordination
 attributes:
@@ -36,16 +37,6 @@ options:
     type: str
     default: prepared
     choices: [prepared]
-  plan_file:
-    description:
-      - Path of the plan on the controller.
-      - The default is the plan that the inventory comes from, the variable C(larry_plan_file).
-    type: path
-  directory:
-    description:
-      - The coordination directory.
-      - The default is the one that the plan names, below the current directory.
-    type: path
 notes:
   - The controller must have joined the run with M(cortex.larry.run), except in check mode; otherwise the reason is
     C(NotJoined).

@@ -56,6 +56,8 @@ options:
       - Write to the log of the run that this controller has joined, which its report takes up. That log is complete
         and kept until the run is cleaned up.
       - Without it the event goes to the log of those outside a run, which keeps the last 10,000 events or so.
+      - While the server is away such an event goes to the journal of this controller, which is delivered once when the
+        server is back; see RV(journaled).
       - Fails with the error class C(NotJoined) where the controller has not joined a run.
     type: bool
     default: false
@@ -92,7 +94,9 @@ event:
   type: str
   sample: release_published
 id:
-  description: The event's id, a decimal number that grows by one with each event of its log. Null in check mode.
+  description: >-
+    The event's id, a decimal number that grows by one with each event of its log. Null in check mode, and of an event
+    in the journal.
   returned: success
   type: str
   sample: "42"
@@ -102,10 +106,17 @@ channel:
   type: str
   sample: larry:coordination
 timestamp:
-  description: When it was published, ISO 8601 in UTC with microseconds.
+  description: >-
+    When it was published, ISO 8601 in UTC with microseconds; of an event in the journal the time of this machine.
   returned: success, not in check mode
   type: str
   sample: "2026-11-21T08:23:09.392939Z"
+journaled:
+  description: >-
+    The server is away, and the event is in the journal. Once delivered it also has the field C(journaled_at), the time
+    of this machine at which it was written, and C(journaled_run) if the run was another one.
+  returned: success, not in check mode
+  type: bool
 error_class:
   description:
     - Kind of a failure, for conditions in playbooks. C(msg) holds the sentence for people.
@@ -143,13 +154,20 @@ def execute(context: Context) -> dict[str, t.Any]:
     channel = "larry:alerts" if wanted["alert"] else "larry:coordination"
     if context.check_mode:
         return {"changed": True, "event": wanted["event"], "channel": channel, "id": None}
-    reply = EventService(context.session()).publish(wanted["event"], wanted["data"], alert=wanted["alert"])
+    session = context.session()
+    if wanted["within_run"]:
+        # What is told need not wait for a server that is away: there is the journal.
+        session = session.hasty()
+    reply = EventService(session).publish(
+        wanted["event"], wanted["data"], alert=wanted["alert"], journal=wanted["within_run"]
+    )
     return {
         "changed": True,
         "event": wanted["event"],
         "channel": reply["channel"],
         "id": reply["id"],
         "timestamp": reply["timestamp"],
+        "journaled": reply["status"] == "journaled",
     }
 
 

@@ -264,7 +264,7 @@ def execute(context: Context) -> dict[str, t.Any]:
         view = phases.start(larry)
         view["changed"] = view["changed"] or bool(slot.get("changed"))
     else:
-        view = phases.turn(larry, wait_s=wanted["wait"], finish=wanted["state"] == "finished")
+        view = phases.turn(larry, wait_s=wanted["wait"], finish=wanted["state"] == "finished", ttl_ms=context.ttl_ms)
     return with_fact(
         "larry_phase",
         {

@@ -15,6 +15,8 @@ description:
   - Progress is told on the channel C(larry:coordination) as C(progress_update); it is not written to the log.
   - If the task is not held any more, or its Larry or what it touches is paused or cancelled, nothing is published;
     see RV(state). It is no failure.
+  - While the server is away the progress goes to the journal of this controller, which is delivered once when the
+    server is back, if the task is held still.
 author:
   - The cortex.larry contributors (@cortex-larry)
 extends_documentation_fragment:
@@ -83,11 +85,16 @@ held:
   type: bool
 state:
   description: >-
-    V(held), V(paused) (wait; the lease is renewed and the deadline moves), V(cancelled) (stop) or V(lost) (stop;
-    somebody else may be at it).
+    V(held), V(paused) (wait; the lease is renewed and the deadline moves), V(cancelled) (stop), V(lost) (stop;
+    somebody else may be at it) or V(away) (the server does not answer; go on, but ask with M(cortex.larry.task) before
+    the next effect outside).
   returned: success
   type: str
   sample: held
+journaled:
+  description: The server is away, and the progress is in the journal.
+  returned: success, not in check mode
+  type: bool
 error_class:
   description:
     - Kind of a failure, for conditions in playbooks. C(msg) holds the sentence for people.
@@ -107,7 +114,9 @@ facts:
 
 import typing as t
 
-from ansible_collections.cortex.larry.plugins.module_utils._coordination.errors import SettingsError
+from ansible_collections.cortex.larry.plugins.module_utils._coordination.errors import ServerUnavailable, SettingsError
+from ansible_collections.cortex.larry.plugins.module_utils._coordination.events import write_journal
+from ansible_collections.cortex.larry.plugins.module_utils._coordination.session import new_operation
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.tasks import TaskService
 from ansible_collections.cortex.larry.plugins.module_utils.module_entry import run_on_target
 from ansible_collections.cortex.larry.plugins.module_utils.options import CONNECTION_SPEC, Context
@@ -128,11 +137,17 @@ def execute(context: Context) -> dict[str, t.Any]:
         raise SettingsError(f"percent must be between 0 and 100, not {wanted['percent']:g}.")
     if context.check_mode:
         return {"changed": True, "task": wanted["task"], "state": "held", "held": True}
-    reply = TaskService(context.session(member=True)).checkpoint(
-        wanted["task"], wanted["fence"], percent=wanted["percent"], text=wanted["text"]
-    )
+    # What is told need not wait for a server that is away: there is the journal.
+    session = context.session(member=True).hasty()
+    told = {name: wanted[name] for name in ("task", "fence", "percent", "text")}
+    try:
+        reply = TaskService(session).checkpoint(**told)
+    except ServerUnavailable as error:
+        if not write_journal(session, new_operation(), {"kind": "progress", **told}, error):
+            raise
+        return {"changed": True, "task": wanted["task"], "state": "away", "held": True, "journaled": True}
     held = reply["status"] == "held"
-    return {"changed": held, "task": wanted["task"], "state": reply["status"], "held": held}
+    return {"changed": held, "task": wanted["task"], "state": reply["status"], "held": held, "journaled": False}
 
 
 def main() -> None:

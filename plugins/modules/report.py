@@ -18,6 +18,7 @@ author:
   - The cortex.larry contributors (@cortex-larry)
 extends_documentation_fragment:
   - cortex.larry.connection
+  - cortex.larry.plan
   - cortex.larry.attributes
   - cortex.larry.attributes.coordination
 attributes:
@@ -54,16 +55,6 @@ options:
     description:
       - Id of the Larry that validates or publishes. Required unless O(state=regenerated).
     type: str
-  plan_file:
-    description:
-      - Path of the plan on the controller.
-      - The default is the plan that the inventory comes from, the variable C(larry_plan_file).
-    type: path
-  directory:
-    description:
-      - The coordination directory, with the reports and the evidence.
-      - The default is the one that the plan names, below the current directory.
-    type: path
   wait:
     description:
       - Seconds to wait while another controller publishes. It occupies one fork of Ansible. If there are fewer forks

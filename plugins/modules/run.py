@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: run
-short_description: Join the run of a plan, or delete it
+short_description: Join the run of a plan, recover it, or delete it
 version_added: 0.1.0
 description:
   - Validates a plan and makes this controller a member of its run. The run is created if there is none under
@@ -19,6 +19,11 @@ description:
   - A run of another plan that is not finished is left alone. The task fails and says which run that is and who leads
     it.
   - Every other module that acts within a run needs this first, once for each process of C(ansible-playbook).
+  - With each call a controller says how far in the log of the run it has seen. A server that is behind that has lost a
+    part of the history; nothing is changed then, and every call fails with the error class C(HistoryLost), until
+    O(state=recovered) opens a new epoch.
+  - If the plan says C(run.fallback=embedded), which needs C(controllers=1), and the server does not answer when the run
+    is to be joined for the first time, this controller uses the embedded server instead, for everything, until it ends.
 author:
   - The cortex.larry contributors (@cortex-larry)
 extends_documentation_fragment:
@@ -44,17 +49,22 @@ options:
     default: joined
     choices:
       joined: This controller is a member of the run.
+      recovered: >-
+        The run goes on although the server has lost a part of its history. Settled tasks stay as the server has them
+        now, every lease is void, and all controllers have to join again. Where nothing is left of the run it is created
+        anew under its name. Nothing happens where the server has all that this machine knows of. It does not join.
       absent: >-
         The keys of the run under O(prefix), whatever its plan, are deleted by name. It cannot be undone. Nothing is
         archived; use the playbook C(cortex.larry.archive) first.
   plan_file:
     description:
-      - Path of the plan on the controller, for O(state=joined).
+      - Path of the plan on the controller, for O(state=joined) and O(state=recovered).
       - The default is the plan that the inventory comes from, the variable C(larry_plan_file).
     type: path
   run:
     description:
       - Id of the run. A run with this id is joined or created, and no other, for O(state=joined).
+      - For O(state=recovered) the id of the run that is created where nothing is left and this machine knows no id.
     type: str
   directory:
     description:
@@ -69,7 +79,8 @@ options:
   force:
     description:
       - With O(state=absent) delete the run even while a controller leads it. Its controllers then fail with the
-        reason C(NotJoined).
+        error class C(NotJoined), those on other machines with C(HistoryLost), since they cannot tell it from a loss.
+      - With O(state=recovered) open a new epoch even where nothing is known to be lost.
     type: bool
     default: false
 notes:
@@ -94,6 +105,12 @@ EXAMPLES = r"""
 - name: Join the run of a plan that is not the inventory
   cortex.larry.run:
     plan_file: /srv/plans/three-larrys.larry.yml
+    redis: redis://redis.example.com:6379
+    prefix: "three-larrys:"
+
+- name: Go on after the server lost a part of the history
+  cortex.larry.run:
+    state: recovered
     redis: redis://redis.example.com:6379
     prefix: "three-larrys:"
 
@@ -131,6 +148,38 @@ replaced:
   returned: success and O(state=joined)
   type: str
   sample: 20261120T181500Z-77b0e2
+fallback:
+  description: >-
+    The server, without user and password, that did not answer at the start, so that the embedded one is used. Null if
+    there was no need.
+  returned: success and O(state=joined)
+  type: str
+  sample: redis://redis.example.com:6379
+epoch:
+  description: The epoch of the run now.
+  returned: success and O(state=recovered)
+  type: int
+  sample: 2
+old_epoch:
+  description: The epoch before.
+  returned: success and O(state=recovered)
+  type: int
+  sample: 1
+sequence:
+  description: The last entry of the log that the server had; V(0) if nothing was left.
+  returned: success and O(state=recovered)
+  type: int
+  sample: 57
+seen:
+  description: The last entry that a controller of this machine had seen; null if none is known.
+  returned: success and O(state=recovered)
+  type: int
+  sample: 61
+voided:
+  description: How many leases are void.
+  returned: success and O(state=recovered)
+  type: int
+  sample: 4
 server:
   description: The server, without user and password.
   returned: success and O(state=joined)
@@ -143,7 +192,9 @@ error_class:
     - V(ServerUnavailable) - the server does not answer or refused the user.
     - V(RunConflict) - another plan's run is there and not finished, it has another id than O(run), or another
       controller has been creating it for too long.
-    - V(Refused) - with O(state=absent), a controller leads the run.
+    - V(HistoryLost) - the server has lost a part of the history that this machine has seen.
+    - V(Refused) - with O(state=absent), a controller leads the run; with O(state=recovered), the clock of the server is
+      behind that of the lost history.
   returned: failure
   type: str
   sample: RunConflict
@@ -154,18 +205,30 @@ facts:
   type: dict
 """
 
+import dataclasses
 import typing as t
 
-from ansible_collections.cortex.larry.plugins.module_utils._coordination.errors import SettingsError
+from ansible_collections.cortex.larry.plugins.module_utils._coordination.errors import ServerUnavailable, SettingsError
+from ansible_collections.cortex.larry.plugins.module_utils._coordination.fallback import (
+    EMBEDDED,
+    STAY,
+    decide,
+    decided,
+    on_embedded,
+)
+from ansible_collections.cortex.larry.plugins.module_utils._coordination.history import known_of
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.runs import RunService
+from ansible_collections.cortex.larry.plugins.module_utils._coordination.session import Session, is_away
+from ansible_collections.cortex.larry.plugins.module_utils._coordination.settings import Settings
+from ansible_collections.cortex.larry.plugins.module_utils._plan import Plan
 from ansible_collections.cortex.larry.plugins.module_utils.module_entry import run_on_target
-from ansible_collections.cortex.larry.plugins.module_utils.options import CONNECTION_SPEC, Context
+from ansible_collections.cortex.larry.plugins.module_utils.options import CONNECTION_SPEC, Context, settings_of
 from ansible_collections.cortex.larry.plugins.module_utils.plan_access import plan_of
 from ansible_collections.cortex.larry.plugins.module_utils.run_archive import archive_of
 from ansible_collections.cortex.larry.plugins.module_utils.version import COLLECTION_VERSION
 
 ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
-    "state": {"type": "str", "choices": ["joined", "absent"], "default": "joined"},
+    "state": {"type": "str", "choices": ["joined", "recovered", "absent"], "default": "joined"},
     "plan_file": {"type": "path"},
     "run": {"type": "str"},
     "directory": {"type": "path"},
@@ -175,39 +238,80 @@ ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
 }
 
 
+def place_for(context: Context, plan: Plan) -> tuple[Settings, Settings | None]:
+    """The server to join on, and the one that it stands in for: decided once for each controller (law 10)."""
+    named = settings_of(context.parameters)
+    if plan.fallback != EMBEDDED or not context.keep or named.server == EMBEDDED:
+        return named, None
+    if decided(named, context.controller) is None:
+        probe = Session(named, context.controller, context.host)
+        try:
+            probe.patiently(lambda: probe.client.ping())
+            wanted = STAY
+        except ServerUnavailable as error:
+            # Not where the server refuses us, and not away from a run that this machine knows is there, unfinished.
+            if not is_away(error.__cause__ or error) or known_of(named) is not None:
+                raise
+            wanted = EMBEDDED
+        decide(named, context.controller, wanted)
+    if decided(named, context.controller) == EMBEDDED:
+        return on_embedded(named), named
+    return named, None
+
+
 def execute(context: Context) -> dict[str, t.Any]:
-    """Joins the run of the plan, or deletes the run that is there."""
+    """Joins the run of the plan, recovers it, or deletes the run that is there."""
     wanted = context.parameters
     runs = RunService(context.session(member=True))
     if wanted["state"] == "absent":
         record = runs.look()
-        if context.check_mode or not record:
+        if context.check_mode:
             return {"changed": bool(record), "run": record.get("id")}
-        return {"changed": True, "run": runs.delete(wanted["force"])}
+        return {"changed": bool(record), "run": runs.delete(wanted["force"])}
     plan = plan_of(context)
     if plan.estate.get("source") == "kubernetes":
         raise SettingsError(
             f"The plan {plan.name} looks after a live Kubernetes cluster (estate.source: kubernetes), and that source "
             "is not there yet in this release; use a GitOps repository as estate (source: gitops)."
         )
+    if wanted["state"] == "recovered":
+        recovered = runs.recover(
+            plan.canonical(),
+            plan.digest(COLLECTION_VERSION),
+            run=wanted["run"],
+            force=wanted["force"],
+            archive=archive_of(context, plan),
+            probe=context.check_mode,
+        )
+        return dataclasses.asdict(recovered)
+    settings, given_up = place_for(context, plan)
+    runs.session.settings = settings
     joined = runs.join(
         plan.canonical(),
         plan.digest(COLLECTION_VERSION),
         run=wanted["run"],
         archive=archive_of(context, plan),
         probe=context.check_mode,
+        fallback=given_up.shown if given_up else None,
     )
     reopened = []
     if wanted["retry"] and not context.check_mode and joined.how in ("joined", "resumed"):
         reopened = runs.reopen(plan.canonical())
-    return {
+    result = {
         "changed": joined.how != "member" or bool(reopened),
         "reopened": reopened,
         "run": joined.run,
         "how": joined.how,
         "replaced": joined.replaced,
-        "server": runs.session.settings.shown,
+        "server": settings.shown,
+        "fallback": given_up.shown if given_up else None,
     }
+    if given_up is not None:
+        result["warnings"] = [
+            f"The coordination server {given_up.shown} does not answer; this controller uses the embedded server of "
+            "this machine instead, as the plan allows (run.fallback: embedded)."
+        ]
+    return result
 
 
 def main() -> None:

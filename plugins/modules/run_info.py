@@ -60,6 +60,17 @@ run:
     digest:
       description: SHA-256 of the plan and the version of the collection.
       type: str
+    epoch:
+      description: Its epoch, a number that grows when a lost history is recovered.
+      type: int
+    history_lost:
+      description: >-
+        A controller noticed that the server has lost a part of the history; nothing is changed until
+        M(cortex.larry.run) with C(state=recovered).
+      type: bool
+    fallback:
+      description: The server in whose place the embedded one was used, because it did not answer; else null.
+      type: str
     created_at:
       description: When it was created, ISO 8601 in UTC.
       type: str

@@ -74,15 +74,15 @@ options:
     default: 0
   plan_file:
     description:
-      - Path of the plan on the controller, for O(state=claimed) and O(claim_next=true). What is to be done for a task is looked up there;
-        see RV(role).
+      - Path of the plan on the controller, for O(state=claimed) and O(claim_next=true). What is to be done for a
+        task is looked up there; see RV(role).
       - The default is the plan that the inventory comes from, the variable C(larry_plan_file). Without a plan only
         the id of the task is answered.
     type: path
   directory:
     description:
-      - The coordination directory, for O(state=claimed) and O(claim_next=true); the working copy of the estate is below it, see
-        RV(estate_path).
+      - The coordination directory, for O(state=claimed) and O(claim_next=true); the working copy of the estate is
+        below it, see RV(estate_path).
       - The default is the one that the plan names, below the current directory.
     type: path
   fence:
@@ -347,16 +347,12 @@ facts:
 import contextlib
 import typing as t
 
-from ansible_collections.cortex.larry.plugins.module_utils._coordination.errors import CoordinationError, SettingsError
-from ansible_collections.cortex.larry.plugins.module_utils._coordination.snapshot import results_of
+from ansible_collections.cortex.larry.plugins.module_utils._coordination.errors import CoordinationError
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.tasks import TaskService
+from ansible_collections.cortex.larry.plugins.module_utils.claims import claim, work_of
 from ansible_collections.cortex.larry.plugins.module_utils.module_entry import run_on_target
 from ansible_collections.cortex.larry.plugins.module_utils.options import CONNECTION_SPEC, Context, with_fact
-from ansible_collections.cortex.larry.plugins.module_utils.plan_access import (
-    coordination_directory,
-    estate_directory,
-    plan_of,
-)
+from ansible_collections.cortex.larry.plugins.module_utils.plan_access import plan_of
 
 ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     "state": {
@@ -380,26 +376,6 @@ ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
 }
 
 
-def work_of(context: Context, task: str, tasks: TaskService | None) -> dict[str, t.Any]:
-    """What is to be done for a task: from the plan on this machine, never from the server (law 12)."""
-    if not (context.parameters.get("plan_file") or context.plan_file):
-        return {}
-    plan = plan_of(context)
-    if task not in plan.tasks:
-        raise SettingsError(f"The plan {plan.path} knows no task {task}; the run was made from another plan.")
-    entry, worker = plan.tasks[task], plan.workers[context.parameters["worker"]]
-    return {
-        "role": entry["role"],
-        "role_prefix": entry["role"].rsplit(".", 1)[-1].replace("-", "_"),
-        "entry_point": entry["entry_point"],
-        "capability": entry["capability"],
-        "task_parameters": {**worker["parameters"], **entry["parameters"]},
-        "estate_path": estate_directory(context, plan) or "",
-        "coordination_dir": coordination_directory(context, plan),
-        "dependencies": results_of(tasks.session, entry["depends_on"] + entry["after"]) if tasks else {},
-    }
-
-
 def simulated_claim(context: Context) -> dict[str, t.Any]:
     """Check mode: the tasks bound to this worker in the order of the plan, one a turn; nothing is asked or written."""
     plan = plan_of(context)
@@ -417,24 +393,6 @@ def simulated_claim(context: Context) -> dict[str, t.Any]:
         "simulated": True,
         "turn": turn,
         **work_of(context, mine[turn], None),
-    }
-
-
-def claim(context: Context, tasks: TaskService, wait_s: float) -> dict[str, t.Any]:
-    """Claims the next task that the worker may do, with what is to be done for it."""
-    reply = tasks.claim(context.parameters["worker"], wait_s=wait_s, ttl_ms=context.ttl_ms)
-    claimed = reply["status"] == "claimed"
-    return {
-        **(work_of(context, reply["task"], tasks) if claimed else {}),
-        "changed": claimed,
-        "claimed": claimed,
-        "done": reply["status"] == "done" or reply.get("why") in ("phase_completed", "phase_failed", "draining"),
-        "task": reply.get("task") if claimed else None,
-        "fence": reply.get("fence"),
-        "attempt": reply.get("attempt"),
-        "why": reply.get("why"),
-        "next": None if reply.get("next_ms") is None else reply["next_ms"] / 1000,
-        "waited": round(tasks.session.waited_s, 3),
     }
 
 

@@ -62,6 +62,22 @@ options:
     description:
       - Why the worker failed or left. It becomes the cause of its task's lost attempt, and stands in the alert.
     type: str
+  claim_next:
+    description:
+      - Claim the first task for O(worker) in the same call, once this controller holds the place, without waiting for
+        one. For O(state=registered). The answer is the fact C(larry_claim), as after M(cortex.larry.task) with
+        O(cortex.larry.task#module:state=claimed). In check mode nothing is claimed.
+    type: bool
+    default: false
+  plan_file:
+    description:
+      - Path of the plan on the controller, for O(claim_next=true). The default is the plan that the inventory comes
+        from, the variable C(larry_plan_file).
+    type: path
+  directory:
+    description:
+      - The coordination directory, for O(claim_next=true). The default is the one that the plan names.
+    type: path
 notes:
   - The controller must have joined the run with M(cortex.larry.run); otherwise the error class is C(NotJoined).
   - It registers the machine that this module runs on as evidence of where the worker works.
@@ -121,6 +137,9 @@ ansible_facts:
     larry_slot:
       description: All of the above.
       type: dict
+    larry_claim:
+      description: All that a claim returns, with O(claim_next=true).
+      type: dict
 error_class:
   description:
     - Kind of a failure, for conditions in playbooks. C(msg) holds the sentence for people.
@@ -141,6 +160,8 @@ facts:
 import typing as t
 
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.slots import SlotService
+from ansible_collections.cortex.larry.plugins.module_utils._coordination.tasks import TaskService
+from ansible_collections.cortex.larry.plugins.module_utils.claims import claim
 from ansible_collections.cortex.larry.plugins.module_utils.module_entry import run_on_target
 from ansible_collections.cortex.larry.plugins.module_utils.options import CONNECTION_SPEC, Context, with_fact
 
@@ -150,6 +171,9 @@ ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     "wait": {"type": "float", "default": 0.0},
     "ttl": {"type": "int"},
     "cause": {"type": "str"},
+    "claim_next": {"type": "bool", "default": False},
+    "plan_file": {"type": "path"},
+    "directory": {"type": "path"},
     **CONNECTION_SPEC,
 }
 
@@ -161,11 +185,12 @@ def execute(context: Context) -> dict[str, t.Any]:
     if context.check_mode:
         registered = wanted["state"] == "registered"
         return with_fact("larry_slot", {"changed": True, "worker": worker, "registered": registered, "standby": False})
-    slots = SlotService(context.session(member=True, actor=worker))
+    session = context.session(member=True, actor=worker)
+    slots = SlotService(session)
     if wanted["state"] == "registered":
         reply = slots.take(worker, wait_s=wanted["wait"], ttl_ms=context.ttl_ms)
         standby = reply["status"] == "standby"
-        return with_fact(
+        result = with_fact(
             "larry_slot",
             {
                 "changed": bool(reply.get("changed")),
@@ -176,6 +201,9 @@ def execute(context: Context) -> dict[str, t.Any]:
                 "holder": reply.get("owner") if standby else None,
             },
         )
+        if wanted["claim_next"] and not standby:
+            result["ansible_facts"]["larry_claim"] = claim(context, TaskService(session), 0.0)
+        return result
     state = "failed" if wanted["state"] == "failed" else "completed"
     reply = slots.leave(worker, state, wanted["cause"])
     return {"changed": reply["changed"], "worker": worker, "registered": False, "standby": False}

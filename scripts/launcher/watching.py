@@ -5,17 +5,39 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import signal
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ansible_collections.cortex.larry.plugins.module_utils._coordination.errors import CoordinationError
+from ansible_collections.cortex.larry.plugins.module_utils._coordination.events import EventService
+from ansible_collections.cortex.larry.plugins.module_utils._coordination.identity import Controller as Identity
+from ansible_collections.cortex.larry.plugins.module_utils._coordination.session import Session
+from ansible_collections.cortex.larry.plugins.module_utils._coordination.settings import Settings
+
+from .team import Team
 from .view import View
 
-if TYPE_CHECKING:
-    from launch import Team
-
 GIVE_UP_WITHIN_S = 5.0
+
+
+def follow(team: Team, settings: Settings, told: queue.Queue[Any]) -> None:
+    """Puts each event of the run into `told` as it comes, and a sentence if the server does not answer. A thread."""
+    team.joined.wait()
+    service = EventService(Session(settings, Identity.of_process(os.getpid()), "launcher", member=True))
+    since, silent = "0", False
+    while True:
+        try:
+            for event in service.follow(since):
+                since, silent = event["id"], False
+                told.put(event)
+        except CoordinationError as error:
+            if not silent:
+                told.put(error.sentence)
+            silent = True
+            time.sleep(1)
 
 
 def watch(team: Team, told: queue.Queue[Any], view: View) -> None:

@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Fixtures of the integration tests: a real Valkey server, the checkout, and Ansible commands as processes."""
+"""Fixtures of the integration tests: a real Valkey server, the checkout, and Ansible commands as processes.
+
+The environment variable LARRY_TEST_SERVER names another kind of server for the tests of the protocol (servers.KINDS).
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from typing import Any
 
 import pytest
 import redis
+import servers
 from servers import start_valkey
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -26,11 +30,15 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 @dataclass
 class Server:
-    """A running Valkey: its TCP port on the loopback address, its Unix socket, and its directory."""
+    """A running Valkey: its TCP port on the loopback address, its Unix socket, and its directory.
+
+    Of another kind of server, `started` says how it is reached, and what a prefix must look like there.
+    """
 
     port: int
     socket: Path
     directory: Path
+    started: servers.Servers | None = None
 
     @property
     def url(self) -> str:
@@ -42,8 +50,19 @@ class Server:
         """The URL by Unix socket."""
         return f"unix://{self.socket}"
 
+    @property
+    def connection(self) -> dict[str, Any]:
+        """What a user writes to reach it: a mapping with a URL and its options."""
+        return dict(self.started.connection) if self.started else {"url": self.socket_url}
+
+    def prefix(self, name: str) -> str:
+        """A prefix of this name; on a Cluster it holds a hash tag."""
+        return self.started.tag.format(name) if self.started else f"{name}:"
+
     def client(self, **options: Any) -> redis.Redis:
         """Return a new client whose replies are strings."""
+        if self.started:
+            return self.started.make_client(**options)
         return redis.Redis(unix_socket_path=str(self.socket), decode_responses=True, **options)
 
 
@@ -64,6 +83,17 @@ def short_tmp() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def valkey_server() -> Iterator[Server]:
     """A Valkey server for the whole session, by TCP and Unix socket, that never evicts and keeps nothing."""
+    kind = servers.kind_wanted()
+    if kind != "valkey":
+        try:
+            started = servers.start(kind)
+        except servers.NotHere as error:
+            pytest.skip(str(error))
+        try:
+            yield Server(started.primary.port, started.primary.socket, started.directory, started)
+        finally:
+            started.stop()
+        return
     directory = Path(tempfile.mkdtemp(prefix="larry-"))
     server = start_valkey(directory)
     try:

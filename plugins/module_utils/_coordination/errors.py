@@ -42,6 +42,10 @@ class NotJoined(CoordinationError):
     """The controller is not part of the run under this prefix."""
 
 
+class HistoryLost(NotJoined):
+    """The server lost a part of the history that this controller has seen; nothing is changed until it is recovered."""
+
+
 class RunConflict(CoordinationError):
     """Another run is under this prefix."""
 

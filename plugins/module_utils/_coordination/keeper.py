@@ -121,7 +121,8 @@ class Keeper:
 
     def __init__(self, settings: Settings, controller: Controller, poke_path: str, files: t.Sequence[str]) -> None:
         self.controller = controller
-        self.session = Session(settings, controller, host="keeper", actor="keeper")
+        # It has turns of its own, and must see that its controller ended also while the server is away.
+        self.session = Session(settings, controller, host="keeper", actor="keeper").hasty()
         # Open for writing as well, so that the pipe never reports its end.
         self.poke = os.open(poke_path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self.files = files

@@ -9,7 +9,8 @@ import time
 import typing as t
 
 from .session import Session, new_operation
-from .slots import refused
+from .settings import DEFAULT_TTL_MS
+from .slots import SlotService, refused
 
 
 class PhaseService:
@@ -22,7 +23,15 @@ class PhaseService:
         """Starts the phase; a phase that was started already is left as it is."""
         return self._checked(self.session.call("phase_start", {"larry": larry}))
 
-    def turn(self, larry: str, *, wait_s: float = 0.0, finish: bool = False, lead: bool = True) -> dict[str, t.Any]:
+    def turn(
+        self,
+        larry: str,
+        *,
+        wait_s: float = 0.0,
+        finish: bool = False,
+        lead: bool = True,
+        ttl_ms: int = DEFAULT_TTL_MS,
+    ) -> dict[str, t.Any]:
         """Looks after the phase for up to `wait_s` seconds, until every task is settled.
 
         Args:
@@ -31,9 +40,11 @@ class PhaseService:
         """
         deadline = time.monotonic() + wait_s
         while True:
-            reply = self._checked(
-                self.session.call("phase_turn", {"larry": larry, "finish": finish or None, "lead": lead or None})
-            )
+            reply = self.session.call("phase_turn", {"larry": larry, "finish": finish or None, "lead": lead or None})
+            # A Larry whose controller lives is not left without a leader: its workers would wait for ever.
+            if SlotService(self.session).retaken(reply, ttl_ms):
+                continue
+            self._checked(reply)
             reply["running"] = reply.get("running") or []
             left = deadline - time.monotonic()
             if reply["done"] or left <= 0 or reply["mode"] == "draining":

@@ -13,13 +13,15 @@ import typing as t
 import uuid
 
 from .definition import capabilities, load_steps
-from .errors import Refused, RunConflict, SettingsError
+from .errors import NotJoined, Refused, RunConflict, SettingsError
+from .history import Seen, forget_loss, forget_run, known_of
 from .keeper import ensure_keeper
 from .locks import duration
 from .session import Session, new_operation
 
 _CREATION_TTL_MS = 10_000
 _CREATION_WAIT_S = 60.0
+_CLOCK_WAIT_S = 60.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +39,29 @@ class Joined:
     replaced: str | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class Recovered:
+    """What became of a run whose history was lost.
+
+    Attributes:
+        run: its id.
+        changed: a new epoch was opened; False if the server has all that this machine knows of.
+        epoch: the epoch now.
+        old_epoch: the epoch that the server was found in; the lost one where nothing was left.
+        sequence: the last entry of the log that the server had.
+        seen: the last entry that a controller of this machine had seen, or None.
+        voided: how many leases were void with it.
+    """
+
+    run: str
+    changed: bool
+    epoch: int
+    old_epoch: int
+    sequence: int
+    seen: int | None
+    voided: int
+
+
 def new_run_id(now: datetime.datetime | None = None) -> str:
     """An id that sorts by time: ``20261121T074001Z-3f9a1c``."""
     moment = now or datetime.datetime.now(datetime.timezone.utc)
@@ -51,7 +76,7 @@ class RunService:
 
     def look(self) -> dict[str, str]:
         """The run's record as plain strings; empty when there is none."""
-        return self.session.client.hgetall(self.session.key("larry:run"))
+        return self.session.patiently(lambda: self.session.client.hgetall(self.session.key("larry:run")))
 
     def join(
         self,
@@ -61,6 +86,7 @@ class RunService:
         run: str | None = None,
         archive: t.Callable[[dict[str, str]], t.Any] | None = None,
         probe: bool = False,
+        fallback: str | None = None,
     ) -> Joined:
         """Joins the run of this plan; creates it when there is none or the one that is there is finished.
 
@@ -68,11 +94,14 @@ class RunService:
             plan: the canonical plan.
             digest: of the plan and the collection's version.
             run: pins a run id: that one is joined or created, no other.
-            archive: called with the finished run's record before its keys are deleted.
+            archive: called with the finished run's record before its keys are deleted; raises NotJoined if that run is
+                gone.
             probe: says what would happen and changes nothing.
+            fallback: the server that did not answer at the start, where this one takes its place; kept with the run.
 
         Raises:
             RunConflict: a run of another plan is there and not finished, or a pinned id is not the one there.
+            HistoryLost: this machine has seen more of the run than the server has.
         """
         replaced = None
         deadline = time.monotonic() + _CREATION_WAIT_S
@@ -86,7 +115,7 @@ class RunService:
             view = self._look_before_joining(wanted) if probe else self.session.call("run_join", wanted)
             status = view["status"]
             if status == "joined":
-                ensure_keeper(self.session)
+                self._welcome()
                 led = bool(view.get("leaders"))
                 how = ("joined" if led else "resumed") if view.get("changed") else "member"
                 return Joined(view["run"], how, replaced)
@@ -104,11 +133,14 @@ class RunService:
             elif status == "other_digest" or status == "other_run":
                 raise RunConflict(self._conflict(view, run), **view)
             elif status == "absent":
-                if self._create(plan, digest, run or new_run_id()):
+                if self._create(plan, digest, run or new_run_id(), previous=replaced, fallback=fallback):
                     return Joined(self._join_created(wanted), "created", replaced)
             else:  # finished, or abandoned in the middle of its creation or deletion
                 if status == "finished" and archive is not None:
-                    archive(self.look())
+                    try:
+                        archive({**self.look(), "id": view["run"]})
+                    except NotJoined:
+                        continue  # another controller was faster: it has archived and deleted the run
                 if self._delete(plan, view["run"]):
                     replaced = view["run"] if status == "finished" else replaced
 
@@ -116,8 +148,16 @@ class RunService:
         view = self.session.call("run_join", wanted)
         if view["status"] != "joined":
             raise RunConflict(self._conflict(view, None), **view)
-        ensure_keeper(self.session)
+        self._welcome()
         return view["run"]
+
+    def _welcome(self) -> None:
+        """A controller that has just joined."""
+        ensure_keeper(self.session)
+        if self.session.keep:
+            forget_loss(self.session.settings)
+            # What controllers of this machine could not send before they ended.
+            self.session.deliver(everybody=True)
 
     def _look_before_joining(self, wanted: dict[str, t.Any]) -> dict[str, t.Any]:
         record = self.look()
@@ -153,7 +193,16 @@ class RunService:
             "playbooks/cleanup.yml with that plan, or choose another prefix with run.prefix or -e larry_prefix=NAME."
         )
 
-    def _create(self, plan: dict[str, t.Any], digest: str, run: str) -> bool:
+    def _create(
+        self,
+        plan: dict[str, t.Any],
+        digest: str,
+        run: str,
+        *,
+        previous: str | None = None,
+        fallback: str | None = None,
+        lost: Seen | None = None,
+    ) -> bool:
         policy = self._eviction_policy()
         if policy not in (None, "noeviction"):
             raise SettingsError(
@@ -168,7 +217,9 @@ class RunService:
                 "run": run,
                 "digest": digest,
                 "plan": plan["name"],
-                "epoch": new_operation()[:8],
+                "epoch": str(lost.epoch + 1 if lost else 1),
+                "previous": previous,
+                "fallback": fallback,
                 "host": self.session.controller.hostname,
                 "ttl_ms": _CREATION_TTL_MS,
                 "definition": json.dumps({"capabilities": capabilities(plan)}),
@@ -191,7 +242,9 @@ class RunService:
                 != "loaded"
             ):
                 return False
-        opened = self.session.call("run_open", {"token": token, "tasks": len(plan["tasks"])})
+        opened = self.session.call(
+            "run_open", {"token": token, "tasks": len(plan["tasks"]), "seen": lost.seq if lost else None}
+        )
         return opened["status"] == "running"
 
     def _eviction_policy(self) -> str | None:
@@ -225,12 +278,101 @@ class RunService:
                     f"({duration(reply['left_ms'])} left unless renewed); end it first, or force the clean-up.",
                     **reply,
                 )
+            if reply["status"] == "deleted" and self.session.keep:
+                forget_run(self.session.settings, run)
             return reply["status"] == "deleted"
+
+    def recover(
+        self,
+        plan: dict[str, t.Any],
+        digest: str,
+        *,
+        run: str | None = None,
+        force: bool = False,
+        archive: t.Callable[[dict[str, str]], t.Any] | None = None,
+        probe: bool = False,
+    ) -> Recovered:
+        """Opens a new epoch of a run whose history the server has lost, or has lost a part of.
+
+        Settled tasks stay as the server has them now; every lease of the run is void, and every controller has to join
+        again. Where nothing is left the run is created anew under its name. Does nothing where the server has all that
+        this machine knows of, unless `force` says that something is lost all the same.
+
+        Args:
+            plan: the canonical plan, of the same digest as the run.
+            run: the name of the run to create where nothing is left and this machine does not know it.
+            archive: called with the record of a finished run that is in the place of the lost one.
+            probe: says what would happen and changes nothing.
+
+        Raises:
+            RunConflict: another plan's run is there.
+            Refused: the server's clock is too far behind that of the lost history.
+        """
+        known = known_of(self.session.settings)
+        operation = new_operation()
+        asked = {
+            "digest": digest,
+            "known": known.sent() if known else None,
+            "force": force or None,
+            "probe": probe or None,
+        }
+        began = time.monotonic()
+        previous = None
+        while True:
+            view = self.session.call("run_recover", asked, operation)
+            status = view["status"]
+            if status in ("recovered", "whole", "would_recover"):
+                if not probe:
+                    forget_loss(self.session.settings)
+                return Recovered(
+                    view["run"],
+                    changed=status != "whole",
+                    epoch=int(view["epoch"]),
+                    old_epoch=int(view.get("old_epoch") or view["epoch"]),
+                    sequence=int(view.get("sequence") or view["seq"]),
+                    seen=known.seq if known and known.run == view["run"] else None,
+                    voided=int(view.get("voided") or 0),
+                )
+            if status == "other_digest":
+                raise RunConflict(self._conflict(view, None), **view)
+            if status == "clock_behind":
+                if view["left_ms"] / 1000 > _CLOCK_WAIT_S - (time.monotonic() - began):
+                    raise Refused(
+                        f"The clock of the server {self.session.settings.shown} is {duration(view['left_ms'])} behind "
+                        "that of the lost history, so fences would not grow; set it right (NTP) and try again.",
+                        **view,
+                    )
+                time.sleep(view["left_ms"] / 1000 + 0.001)
+            elif status == "busy":
+                if time.monotonic() - began > _CREATION_WAIT_S:
+                    raise RunConflict("Another controller is creating or deleting a run; try again.", **view)
+                time.sleep(0.05)
+            elif probe or status == "absent":
+                name = known.run if known else run or new_run_id()
+                lost = known or Seen(name, 0, 0, 0)
+                anew = Recovered(name, True, lost.epoch + 1, lost.epoch, 0, known.seq if known else None, 0)
+                if probe:
+                    return anew
+                if known and known.at > self._server_time_us():
+                    time.sleep(min(_CLOCK_WAIT_S, (known.at - self._server_time_us()) / 1_000_000 + 0.001))
+                if self._create(plan, digest, name, previous=previous, lost=lost):
+                    forget_loss(self.session.settings)
+                    return anew
+            else:  # finished, or abandoned in the middle of its creation or deletion
+                if status == "finished" and archive is not None:
+                    archive(self.look())
+                if self._delete(plan, view["run"]):
+                    previous = view["run"] if status == "finished" else previous
+
+    def _server_time_us(self) -> int:
+        seconds, microseconds = self.session.client.time()
+        return int(seconds) * 1_000_000 + int(microseconds)
 
     def reopen(self, plan: dict[str, t.Any]) -> list[str]:
         """Opens the failed tasks of an unfinished run, and what they blocked, once more. Returns their ids."""
         tasks = plan["tasks"]
-        found = self.session.client.mget([self.session.key(f"task:status:{task}") for task in tasks])
+        names = [self.session.key(f"task:status:{task}") for task in tasks]
+        found = self.session.patiently(lambda: self.session.client.mget(names))
         states = dict(zip(tasks, found, strict=True))
         again = {task for task, state in states.items() if state == "failed"}
         while True:
@@ -261,6 +403,9 @@ class RunService:
         """Deletes the keys of the run that is there, by name. It cannot be undone. Returns the run's id, or None."""
         record = self.look()
         if not record.get("id"):
+            # Deleted before, perhaps from another machine: that was meant, then.
+            if self.session.keep:
+                forget_run(self.session.settings, None)
             return None
         self._delete(None, record["id"], force)
         return record["id"]
@@ -273,7 +418,9 @@ class RunService:
         """Waits up to `timeout_s` seconds until the run is finished (or was replaced by another one)."""
         deadline = time.monotonic() + timeout_s
         while True:
-            bells = self.session.client.xrevrange(self.session.key("larry:bell:run"), count=1)
+            bells = self.session.patiently(
+                lambda: self.session.client.xrevrange(self.session.key("larry:bell:run"), count=1)
+            )
             record = self.look()
             if not record or record.get("state") != "running" or record.get("id") != run:
                 return True

@@ -88,6 +88,18 @@ class SlotService:
                 return reply
             self.session.wait_for({f"slot:{slot}": reply["bell"]}, min(left, reply["left_ms"] / 1000 + 0.002))
 
+    def retaken(self, reply: dict[str, t.Any], ttl_ms: int = DEFAULT_TTL_MS) -> bool:
+        """Takes a slot again whose lease lapsed although this controller lives, if nobody is in its place.
+
+        A keeper that stood still or a network that was cut for longer than the TTL is no reason to give up.
+
+        Args:
+            reply: of a call that was refused because the slot is not held; any other one changes nothing.
+        """
+        if reply["status"] != "slot_lost" or not reply.get("lapsed"):
+            return False
+        return self.take(reply["slot"], ttl_ms=ttl_ms)["status"] == "held"
+
     def leave(self, slot: str, state: str = "completed", cause: str | None = None) -> dict[str, t.Any]:
         """Gives the slot up; a worker that left as `failed` is announced, and its tasks go to others."""
         reply = self.session.call("slot_leave", {"slot": slot, "state": state, "cause": cause})

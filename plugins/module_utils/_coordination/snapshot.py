@@ -12,7 +12,7 @@ import typing as t
 from .budgets import budget_view
 from .errors import NotJoined
 from .events import EventService, chain
-from .session import Session, not_joined
+from .session import Session, not_joined, patient
 
 _PAGE = 500
 
@@ -37,21 +37,29 @@ def server_version(session: Session) -> str:
     return f"{name} {version}{where}"
 
 
-def take_snapshot(session: Session, plan: dict[str, t.Any], collection_version: str) -> dict[str, t.Any]:
+def _instead_of(run: dict[str, str]) -> str:
+    return f", in place of {run['fallback']}, which did not answer at the start" if run.get("fallback") else ""
+
+
+@patient
+def take_snapshot(
+    session: Session, plan: dict[str, t.Any], collection_version: str, run_id: str | None = None
+) -> dict[str, t.Any]:
     """Reads the whole run.
 
     Args:
         plan: the canonical plan; what is read is looked up by its ids.
+        run_id: of the run that is meant; any by default.
 
     Returns:
         run, plan, larrys, tasks, tokens, metrics and events (the whole log).
 
     Raises:
-        NotJoined: there is no run under this prefix.
+        NotJoined: there is no such run under this prefix, or it was deleted while it was read.
     """
     client, key = session.client, session.key
     run = client.hgetall(key("larry:run"))
-    if not run:
+    if not run or run["id"] != (run_id or run["id"]):
         raise not_joined(session, {"status": "no_run"})
     events = list(EventService(Session(session.settings, session.controller, session.host, member=True)).everything())
     controllers = {name: json.loads(text) for name, text in client.hgetall(key("larry:controllers")).items()}
@@ -85,6 +93,10 @@ def take_snapshot(session: Session, plan: dict[str, t.Any], collection_version: 
         }
         tokens[larry] = budget_view(book, limit, reserve, run.get("emergency"))
         metrics[larry] = {name: int(value) for name, value in counted.items()}
+    tasks = _tasks(session, plan, ready_at)
+    # A run that somebody deletes meanwhile would give a record with holes.
+    if client.hmget(key("larry:run"), "id", "state") not in ([run["id"], run["state"]], [run["id"], "finished"]):
+        raise not_joined(session, {"status": "no_run"})
     return {
         "run": {
             "id": run["id"],
@@ -100,12 +112,12 @@ def take_snapshot(session: Session, plan: dict[str, t.Any], collection_version: 
             "epoch": run.get("epoch"),
             "log_head": chain(events) if events else None,
             "log_entries": max(int(run.get("seq") or 0), int(events[-1]["id"]) if events else 0),
-            "server": server_version(session),
+            "server": server_version(session) + _instead_of(run),
             "prefix": session.settings.prefix,
         },
         "plan": plan,
         "larrys": larrys,
-        "tasks": _tasks(session, plan, ready_at),
+        "tasks": tasks,
         "tokens": tokens,
         "metrics": metrics,
         "events": events,
@@ -147,6 +159,7 @@ def _tasks(session: Session, plan: dict[str, t.Any], ready_at: dict[str, str]) -
     return out
 
 
+@patient
 def results_of(session: Session, tasks: t.Iterable[str]) -> dict[str, dict[str, t.Any]]:
     """Results of settled tasks by id; a task without a result is left out."""
     names = list(tasks)
@@ -156,6 +169,7 @@ def results_of(session: Session, tasks: t.Iterable[str]) -> dict[str, dict[str, 
     return {task: json.loads(text) for task, text in zip(names, pipe.execute(), strict=True) if text}
 
 
+@patient
 def overview(session: Session) -> dict[str, t.Any]:
     """State of the run in short, without its plan: run, Larrys and workers.
 
@@ -199,6 +213,9 @@ def overview(session: Session) -> dict[str, t.Any]:
             "state": run.get("state"),
             "outcome": run.get("outcome"),
             "digest": run.get("digest"),
+            "epoch": int(run["epoch"]) if run.get("epoch", "").isdigit() else None,
+            "history_lost": bool(run.get("lost")),
+            "fallback": run.get("fallback") or None,
             "created_at": iso(run.get("created_at")),
             "finished_at": iso(run.get("finished_at")),
             "log_entries": int(run.get("seq") or 0),

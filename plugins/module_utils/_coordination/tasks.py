@@ -15,7 +15,7 @@ from .keeper import ensure_keeper
 from .locks import duration
 from .session import Session, new_operation
 from .settings import DEFAULT_TTL_MS
-from .slots import refused
+from .slots import SlotService, refused
 
 
 class TaskService:
@@ -40,6 +40,8 @@ class TaskService:
         arguments = {"worker": worker, "ttl_ms": ttl_ms, "machine": json.dumps(machine())}
         while True:
             reply = self.session.call("task_claim", arguments, new_operation())
+            if SlotService(self.session).retaken(reply, ttl_ms):
+                continue
             if reply.get("refused"):
                 raise refused(reply)
             if reply["status"] == "claimed":

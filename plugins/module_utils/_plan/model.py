@@ -64,6 +64,7 @@ class Plan:
         connection: ``run.redis`` as written: ``"embedded"``, a URL, or a mapping with ``url`` and options.
         ansible_connection: ``run.connection``, or None for Ansible's own default.
         prefix: stands before every key and channel; may be empty.
+        fallback: ``run.fallback``: ``none``, or ``embedded`` where the one controller may use the embedded server.
         run_directory: the coordination directory, relative to the current directory unless absolute.
         estate: the estate as written (``source``, ``path``, ``context``).
         estate_path: absolute path of the estate's repository, or None if it has none.
@@ -80,6 +81,7 @@ class Plan:
         self.connection: str | dict[str, Any] = run.get("redis", "embedded")
         self.ansible_connection: str | None = run.get("connection")
         self.prefix: str = run.get("prefix", "")
+        self.fallback: str = run.get("fallback", "none")
         self.run_directory: str = run.get("directory", "coordination")
         self.estate: dict[str, Any] = data["estate"]
         self.estate_path: Path | None = None

@@ -174,20 +174,49 @@ def _entry_point(description: str) -> dict[str, Any]:
     }
 
 
+def _variable_name(description: str) -> dict[str, Any]:
+    return {
+        "type": "string",
+        "pattern": rf"^[A-Za-z_][A-Za-z0-9_]*{_END}",
+        "description": description,
+        "x-wants": "the name of an environment variable",
+    }
+
+
+def _seconds(description: str) -> dict[str, Any]:
+    return {
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "maximum": 86400,
+        "description": description,
+        "x-wants": "a number of seconds, greater than 0",
+    }
+
+
+_REDIS_URLS = (
+    "``redis://host:port/db``, ``unix:///path``, ``redis+sentinel://host:port,host:port/service/db`` or"
+    " ``redis+cluster://host:port,host:port``, with ``rediss`` for TLS"
+)
+
 _REDIS_MAPPING = _section(
     "A server with options.",
     {
-        "url": _text("``redis://host:port/db``, ``rediss://`` for TLS, or ``unix:///path``. No password in it."),
+        "url": _text(f"{_REDIS_URLS}. No password in it."),
         "username": _text("The ACL user."),
-        "password_env": {
-            "type": "string",
-            "pattern": rf"^[A-Za-z_][A-Za-z0-9_]*{_END}",
-            "description": "Name of the environment variable that holds the password.",
-            "x-wants": "the name of an environment variable",
-        },
-        "tls_ca_file": _text("Certificates to trust (PEM)."),
+        "password_env": _variable_name("Name of the environment variable that holds the password."),
+        "timeout": _seconds("Seconds to wait for a connection, and for each answer. The default is 5."),
+        "patience": _seconds(
+            "Seconds for which a call is sent again while the server does not answer or cannot take it. The default is"
+            " 10, and 20 with Sentinels or a Cluster."
+        ),
+        "tls_ca_file": _text("Certificates to trust (PEM), instead of those of the system."),
         "tls_cert_file": _text("The client's certificate (PEM)."),
         "tls_key_file": _text("The client's key (PEM)."),
+        "tls_key_password_env": _variable_name("Name of the environment variable that holds the key's password."),
+        "tls_check_hostname": _flag("The certificate must name the host. The default is true."),
+        "sentinel_username": _text("The user for the Sentinels."),
+        "sentinel_password_env": _variable_name("Name of the environment variable that holds their password."),
+        "sentinel_tls": _flag("The Sentinels are spoken to with TLS. The default is as the URL says."),
     },
     ("url",),
 )
@@ -208,7 +237,7 @@ _RUN = _section(
             "type": ["string", "object"],
             "description": (
                 "``embedded`` (a Valkey server of this machine and user, started on demand), a URL"
-                " (``redis://host:port/db``, ``rediss://``, ``unix:///path``), or a mapping with a URL and its options."
+                f" ({_REDIS_URLS}), or a mapping with a URL and its options."
                 " Not part of the plan's digest. Passwords stay out of plans: name an environment variable with"
                 " ``password_env``."
             ),
@@ -264,6 +293,14 @@ _RUN = _section(
             "failed",
             "unmet",
             default="failed",
+        ),
+        "fallback": _one_of(
+            "What happens when the server does not answer at the start: the run is not begun, or the one controller (it"
+            " needs ``controllers: 1``) uses the embedded server instead, and the report says so. Decided once, before"
+            " a run is created. Not part of the digest.",
+            "none",
+            "embedded",
+            default="none",
         ),
         "cleanup": _one_of(
             "When the run's keys are deleted: by the cleanup playbook, or at the end.",

@@ -238,6 +238,13 @@ class _Meaning:
                 f"{controllers} controllers for {_count(len(self.larrys), 'Larry')}; a Larry is led by one. Give at"
                 f" most {len(self.larrys)}.",
             )
+        carried_by = controllers or len(self.larrys)
+        if self.run.get("fallback") == "embedded" and carried_by > 1:
+            self.problem(
+                ("run", "fallback"),
+                f"{carried_by} controllers cannot fall back to the embedded server: each would have a run of its own."
+                " Write 'controllers: 1', or leave fallback out.",
+            )
         self._check_redis(self.run.get("redis"))
         window = durations.seconds(self.run.get("window"))
         if window is None:
@@ -261,8 +268,9 @@ class _Meaning:
 
     def _check_redis(self, redis: object) -> None:
         path: PathKey = ("run", "redis")
+        options: dict[str, Any] = {}
         if isinstance(redis, dict):
-            path, redis = (*path, "url"), redis.get("url")
+            path, options, redis = (*path, "url"), redis, redis.get("url")
             if redis == "embedded":
                 self.problem(path, "the embedded server takes no options. Write 'redis: embedded'.")
                 return
@@ -271,6 +279,24 @@ class _Meaning:
         wrong = _redis_url_problem(redis)
         if wrong:
             self.problem(path, wrong)
+            return
+        scheme = urlsplit(redis).scheme
+        prefix = self.run.get("prefix", "")
+        if scheme.endswith("+cluster") and isinstance(prefix, str) and not re.match(r"[^{]*\{[^}]+\}", prefix):
+            self.problem(
+                ("run", "prefix") if "prefix" in self.run else path,
+                "on a Cluster the prefix holds a hash tag, so that all keys are on one node: 'prefix: \"{larry}:\"'.",
+            )
+        for option in options:
+            if str(option).startswith("sentinel_") and not scheme.endswith("+sentinel"):
+                self.problem(
+                    ("run", "redis", option),
+                    "this option is for Sentinels, and the URL names none. Write redis+sentinel://host:port/service.",
+                )
+            elif str(option).startswith("tls_") and "rediss" not in scheme and not options.get("sentinel_tls"):
+                self.problem(("run", "redis", option), "this option is for TLS, and the URL is not. Write rediss://.")
+        if "tls_key_file" in options and "tls_cert_file" not in options:
+            self.problem(("run", "redis", "tls_key_file"), "a key without its certificate. Name 'tls_cert_file' too.")
 
     def check_larrys(self) -> None:
         for larry, entry in self.larrys.items():
@@ -546,10 +572,13 @@ def _count(number: int, noun: str) -> str:
 
 def _redis_url_problem(url: str) -> str | None:
     """Say what is wrong with a URL of Redis, without repeating any of it: it may hold a password."""
-    form = "Write 'embedded', redis://host:port/db, rediss://host:port/db or unix:///path."
+    form = (
+        "Write 'embedded', redis://host:port/db, unix:///path, redis+sentinel://host:port,host:port/service/db or"
+        " redis+cluster://host:port,host:port (rediss for TLS)."
+    )
     try:
         parts = urlsplit(url)
-        port, host, password = parts.port, parts.hostname, parts.password
+        password = parts.password
     except ValueError:
         return f"the Redis URL cannot be read (host or port). {form}"
     if password or "password" in parts.query.lower():
@@ -557,17 +586,30 @@ def _redis_url_problem(url: str) -> str | None:
             "the Redis URL holds a password, and plans are shared. Name an environment variable with 'password_env'"
             " instead."
         )
-    if parts.scheme not in ("redis", "rediss", "unix") or "://" not in url:
+    base, _plus, how = parts.scheme.partition("+")
+    if base not in ("redis", "rediss", "unix") or how not in ("", "sentinel", "cluster") or "://" not in url:
         return f"the Redis URL has no scheme that is known here. {form}"
     if any(character.isspace() or not character.isprintable() for character in url):
         return f"the Redis URL holds spaces or control characters. {form}"
     if parts.query or parts.fragment:
         return "the Redis URL has options behind '?' or '#'. Write a mapping with 'url' and its options instead."
-    if parts.scheme == "unix":
-        return None if parts.path.startswith("/") and not host else f"a unix URL wants an absolute path. {form}"
-    if not host:
+    if base == "unix":
+        has_path = parts.path.startswith("/") and not parts.netloc and not how
+        return None if has_path else f"a unix URL wants an absolute path. {form}"
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    if not all(hosts):
         return f"the Redis URL names no host. {form}"
-    if port == 0 or not re.fullmatch(r"(/[0-9]*)?", parts.path):
+    for host in hosts:
+        found = re.fullmatch(r"(?:\[[0-9a-fA-F:.%]+\]|[^:\[\]]+)(?::([0-9]+))?", host)
+        if not found or not 0 < int(found[1] or 1) < 65536:
+            return f"the Redis URL cannot be read (host or port). {form}"
+    if len(hosts) > 1 and not how:
+        return f"a redis:// URL names one server. {form}"
+    if how == "sentinel" and not re.fullmatch(r"/[A-Za-z0-9._-]+(/[0-9]*)?", parts.path):
+        return f"the Redis URL names no service behind the Sentinels. {form}"
+    if how == "cluster" and parts.path not in ("", "/", "/0"):
+        return f"a Cluster has only the database 0. {form}"
+    if not how and not re.fullmatch(r"(/[0-9]*)?", parts.path):
         return f"the Redis URL wants a port from 1 to 65535 and a database number. {form}"
     return None
 

@@ -15,6 +15,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .._text import sentence
+
 try:
     import jmespath
 
@@ -106,9 +108,10 @@ def _value(
         value = jmespath.search(expression, data)
     except jmespath.exceptions.JMESPathTypeError as error:
         # Functions on null (length of a list that is not there) end here, as do those on a value of another type.
-        return None, _null_reason(expression, reasons) or f"The expression {expression} does not fit: {_line(error)}."
+        told = sentence(f"The expression {expression} does not fit: {_line(error)}")
+        return None, _null_reason(expression, reasons) or told
     except (jmespath.exceptions.JMESPathError, RecursionError) as error:
-        return None, f"The expression {expression} cannot be evaluated: {_line(error)}."
+        return None, sentence(f"The expression {expression} cannot be evaluated: {_line(error)}")
     if value is None:
         return None, _null_reason(expression, reasons) or f"The expression {expression} gives nothing."
     return value, None
@@ -125,7 +128,8 @@ def _not_completed(
         return f"It needs {task}, of which nothing is known."
     if state["status"] != "completed":
         status = {"pending": "not started", "in_progress": "not finished"}.get(state["status"], state["status"])
-        return f"It needs {task}, which is {status}{': ' + _line(state['cause']) if state.get('cause') else ''}."
+        cause = f": {_line(state['cause'])}" if state.get("cause") else ""
+        return sentence(f"It needs {task}, which is {status}{cause}")
     return None
 
 
@@ -134,7 +138,8 @@ def _null_reason(expression: str, reasons: Mapping[str, str]) -> str | None:
 
 
 def _line(text: object) -> str:
-    return " ".join(str(text).split()).rstrip(".")[:300]
+    told = " ".join(str(text).split())
+    return told if len(told) <= 300 else told[:297] + "..."
 
 
 def _kind(value: object) -> str:

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import NamedTuple, Union
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Union
 
 
 class Code(str):
@@ -124,6 +124,23 @@ class Document(NamedTuple):
 def inline_parts(text: Inline) -> Sequence[str]:
     """The parts of an inline text."""
     return (text,) if isinstance(text, str) else text
+
+
+_IN_WORDS = {"==": "", "!=": "not ", "<": "below ", "<=": "at most ", ">": "above ", ">=": "at least "}
+
+
+def target_of(criterion: Mapping[str, Any]) -> str:
+    """What a criterion asks for, in words: ``at most 30 minutes``, ``0 tasks``, ``yes``; ``completed`` without one."""
+    if not criterion.get("op"):
+        return "completed"
+    return _IN_WORDS.get(criterion["op"], f"{criterion['op']} ") + measured(criterion["threshold"], criterion)
+
+
+def measured(value: object, criterion: Mapping[str, Any]) -> str:
+    """A value of a criterion with its unit."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return show(value) + (f" {criterion['unit']}" if criterion.get("unit") and value is not None else "")
 
 
 def show(value: object) -> str:

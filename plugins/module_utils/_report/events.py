@@ -73,6 +73,17 @@ def larry_of(event: Event, plan: Mapping[str, Any]) -> str | None:
     return None
 
 
+def lost_kind(event: Event) -> str:
+    """What the event `worker_failure` is about: ``worker``, ``larry`` or ``member`` (of a barrier).
+
+    It says so itself in ``kind``; a log without that has a Larry's id as worker where the lead of a Larry was lost.
+    """
+    kind = event.get("kind")
+    if kind in ("worker", "larry", "member"):
+        return str(kind)
+    return "larry" if event.get("worker") == event.get("larry") else "worker"
+
+
 def _known(name: object, among: Mapping[str, Any]) -> bool:
     return isinstance(name, str) and name in among
 

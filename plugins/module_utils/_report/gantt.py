@@ -6,12 +6,19 @@
 from __future__ import annotations
 
 import math
+import re
 
 from .._text import escape_html, escape_mermaid
 from .document import Gantt
 
 _MERMAID_TAGS = {"completed": "done, ", "failed": "crit, ", "in_progress": "active, "}
 _MOST_BARS = 200
+_MOST_LETTERS = 80
+# What Mermaid does not take for the name of a task where a line of a gantt begins with it.
+_MERMAID_KEYWORD = re.compile(
+    r"(?i)(?:gantt|title|section|click|call|href|(?:date|axis)Format|tickInterval|todayMarker|topAxis|includes|excludes"
+    r"|inclusiveEndDates|weekday|weekend|accTitle|accDescr|accDescription)\b|\d{4}-\d\d-\d\d"
+)
 
 
 def gantt_mermaid(chart: Gantt) -> str:
@@ -36,10 +43,15 @@ def gantt_mermaid(chart: Gantt) -> str:
             number += 1
             start = max(0, round(one.start * 1000))
             end = max(start + 1, round(one.end * 1000))
-            name = escape_mermaid(one.label) or "-"
-            lines.append(f"    {name} :{_MERMAID_TAGS.get(one.state, '')}t{number}, {start}, {end}")
+            lines.append(f"    {_row_name(one.label)} :{_MERMAID_TAGS.get(one.state, '')}t{number}, {start}, {end}")
         left -= len(bars)
     return "\n".join(lines)
+
+
+def _row_name(label: str) -> str:
+    """The name of a row, which is no word of Mermaid's own."""
+    name = escape_mermaid(label, _MOST_LETTERS) or "-"
+    return f"#{ord(name[0])};{name[1:]}" if _MERMAID_KEYWORD.match(name) else name
 
 
 def nice_step(span: float, most: int = 8) -> float:

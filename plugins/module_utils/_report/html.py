@@ -64,11 +64,12 @@ pre code{background:none;padding:0}
 .scroll{overflow-x:auto;margin:10px 0}
 table{border-collapse:collapse;width:100%;font-size:.9rem}
 th{text-align:left;font-weight:600;overflow-wrap:normal;color:var(--soft);background:var(--head)}
-th,td{padding:7px 10px;border-bottom:1px solid var(--line);vertical-align:top}
+th,td{padding:7px 8px;border-bottom:1px solid var(--line);vertical-align:top}
 tbody tr:last-child td{border-bottom:0}
 td{min-width:4.5em;overflow-wrap:break-word}
 td code:not(.long){white-space:nowrap}
 code.long{white-space:normal;overflow-wrap:anywhere}
+td code.long{display:inline-block;min-width:17em}
 .num{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .badge{display:inline-block;font-size:.8rem;font-weight:600;padding:1px 9px;border-radius:99px;white-space:nowrap;
 color:var(--open);background:var(--open-bg)}
@@ -97,7 +98,8 @@ th.num{white-space:normal}
 .legend{display:flex;flex-wrap:wrap;gap:4px 16px;color:var(--soft);font-size:.82rem;margin:4px 0 0}
 .legend i{display:inline-block;width:11px;height:11px;border-radius:3px;margin-right:6px;vertical-align:-1px}
 footer{color:var(--soft);font-size:.84rem;padding-top:4px;padding-bottom:40px}
-@media (max-width:700px){header,main,footer{padding-left:12px;padding-right:12px}header{padding-top:24px}
+@media (max-width:1100px){td code:not(.long){white-space:normal}}
+@media (max-width:820px){header,main,footer{padding-left:12px;padding-right:12px}header{padding-top:24px}
 section{padding:16px 14px}
 .cards table,.cards tbody,.cards tr,.cards td{display:block;width:100%}
 .cards thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
@@ -105,6 +107,7 @@ section{padding:16px 14px}
 .cards td{border:0;padding:4px 12px;display:grid;grid-template-columns:minmax(88px,32%) 1fr;gap:10px}
 .cards td::before{content:attr(data-label);color:var(--soft);font-size:.82rem}
 .cards td:first-child{font-weight:600}
+.cards td code.long{min-width:0}
 .cards .num{text-align:left;white-space:normal}}
 @media print{body{background:#fff}section{break-inside:auto;border:0;padding:0}nav{display:none}}
 """
@@ -149,7 +152,7 @@ def _inline(text: Inline) -> str:
 
 def _part(part: str) -> str:
     if isinstance(part, Code):
-        # A short id is not torn apart at its dashes; a command or a digest may break anywhere.
+        # A short id is not torn apart at its dashes where there is room; a command or a digest may break anywhere.
         css = ' class="long"' if len(part) > _LONG_CODE else ""
         return f"<code{css}>{escape_html(part)}</code>" if part else ""
     if isinstance(part, State):

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .events import Event, task_of
+from .._text import sentence
+from .events import Event, lost_kind, task_of
 from .measures import critical_path, settlements, waits
 from .times import format_seconds
 
@@ -26,7 +27,7 @@ _TOLD = (
     ("completion_fenced", "lost leases", "The completion of {task_id} by {worker} was refused: {cause}."),
     ("slot_taken_over", "failures", "The slot {slot} passed from {previous} to {controller}."),
     ("controller_gone", "failures", "The controller {controller} went away: {cause}."),
-    ("worker_failure", "failures", "{worker} failed: {cause}."),
+    ("worker_failure", "failures", "{failure_note}: {cause}."),
     ("behind_plan", "delays", "{larry} was at {progress} % where the plan expects {expected} %."),
     ("overdue", "delays", "{task_id_or_larry} was past its planned time."),
     ("barrier_failed", "failures", "The barrier {barrier} failed: {cause}."),
@@ -34,6 +35,13 @@ _TOLD = (
     ("tokens_reserve_deployed", "tokens", "{larry} drew {drawn} tokens from the emergency pool; {left} are left."),
     ("rollback_initiated", "failures", "A rollback was initiated by {from}."),
 )
+
+
+_FAILED = {
+    "worker": "{worker} failed",
+    "larry": "The lead of {worker} was lost",
+    "member": "The member {worker} of the barrier {barrier} was lost",
+}
 
 
 class _Fields(dict):  # type: ignore[type-arg]
@@ -66,7 +74,8 @@ def learn(
         for event in matching[:_MOST_OF_A_KIND]:
             fields = _Fields({key: _short(value) for key, value in event.items()})
             fields["task_id_or_larry"] = _short(event.get("task_id") or event.get("larry") or "-")
-            found.append({"kind": kind, "text": told.format_map(fields), "evidence": _event_name(event)})
+            fields["failure_note"] = _FAILED[lost_kind(event)].format_map(fields)
+            found.append({"kind": kind, "text": sentence(told.format_map(fields)), "evidence": _event_name(event)})
         if len(matching) > _MOST_OF_A_KIND:
             more = len(matching) - _MOST_OF_A_KIND
             found.append({"kind": kind, "text": f"{more} more {name} events are in the log.", "evidence": "event log"})
@@ -75,7 +84,7 @@ def learn(
     if chain:
         total, wall = sum(one["seconds"] for one in chain), measures.get("wall_seconds")
         share = f", {100 * total / wall:.0f} % of the {format_seconds(wall)} of the run" if wall else ""
-        path = " -> ".join(f"{one['task']} ({format_seconds(one['seconds'])})" for one in chain)
+        path = " → ".join(f"{one['task']} ({format_seconds(one['seconds'])})" for one in chain)
         settled = settlements(plan, events)
         ids = [_event_name(settled[one["task"]][-1]) for one in chain if settled.get(one["task"])]
         found.append(
@@ -92,7 +101,7 @@ def learn(
 
 def _short(value: object) -> str:
     text = " ".join(("-" if value in (None, "") else str(value)).split())
-    return (text if len(text) <= 300 else text[:297] + "...").rstrip(".")
+    return text if len(text) <= 300 else text[:297] + "..."
 
 
 def _event_name(event: Event) -> str:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from .._text import escape_terminal
-from .events import Event, larry_of, sequence_number
+from .events import Event, larry_of, lost_kind, sequence_number
 from .times import clock_time, format_seconds, parse_time
 
 _ALERTS = (
@@ -58,7 +58,7 @@ _LINES = {
     "lease_refused": "lease refused: {resource} to {by}, held by {owner}",
     "completion_fenced": "completion refused: {task_id} by {worker}: {cause}",
     "task_conflict": "CONFLICT: {task_id} is held by {owner}",
-    "worker_failure": "WORKER FAILED: {worker}: {cause}",
+    "worker_failure": "{failure_note}: {worker}: {cause}",
     "slot_taken_over": "slot {slot} taken over from {previous}",
     "tokens_reserve_deployed": "emergency pool: {drawn} tokens drawn, {left} left",
     "critical_cve": "CRITICAL: {cve_id} in {affected_service}",
@@ -70,6 +70,7 @@ _LINES = {
     "barrier_failed": "BARRIER FAILED: {barrier}: {cause}",
     "controller_gone": "controller {controller} is gone: {cause}",
 }
+_FAILED = {"worker": "WORKER FAILED", "larry": "LARRY LOST", "member": "MEMBER LOST"}
 # Told by what follows it (the claim), or only of use to a machine.
 _SILENT = ("task_ready",)
 _QUIET = ("id", "from", "event", "timestamp", "run")
@@ -234,6 +235,7 @@ class LiveView:
         known = {**(data if isinstance(data, Mapping) else {}), **event}
         fields = _Fields({str(key): _show(value) for key, value in known.items()})
         fields["task_id_or_larry"] = _show(event.get("task_id") or event.get("larry"))
+        fields["failure_note"] = _FAILED[lost_kind(event)]
         attempt = _figure(event.get("attempt"))
         fields["attempt_note"] = f" (attempt {attempt:g})" if attempt is not None and attempt > 1 else ""
         took = self._tasks.get(_text(event.get("task_id")) or "", {}).get("took")

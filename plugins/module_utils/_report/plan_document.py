@@ -9,7 +9,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._text import escape_mermaid
-from .document import Bar, Block, Code, Document, Gantt, Heading, Inline, Mermaid, Paragraph, Section, Table, show
+from .document import (
+    Bar,
+    Block,
+    Code,
+    Document,
+    Gantt,
+    Heading,
+    Inline,
+    Mermaid,
+    Paragraph,
+    Section,
+    Table,
+    show,
+    target_of,
+)
 from .measures import planned_schedule, topological
 from .summary import file_name_part
 from .times import format_minutes
@@ -36,7 +50,7 @@ def plan_document(plan: Plan, digest: str | None = None) -> Document:
         Section("Workers", _workers(plan)),
         Section("Tasks", _tasks(plan)),
         Section("Timeline", _timeline(plan)),
-        Section("Budgets", _budgets(plan)),
+        Section("Budgets", [budget_table(plan)]),
         Section("Criteria", _criteria(plan)),
     ]
     return Document(f"{plan['title']} Orchestration Plan", subtitle, sections)
@@ -191,7 +205,8 @@ def _timeline(plan: Plan) -> list[Block]:
     return blocks
 
 
-def _budgets(plan: Plan) -> list[Block]:
+def budget_table(plan: Plan) -> Table:
+    """The token budgets of a plan, Larry by Larry, and their sums."""
     budgets = plan.get("budgets") or {}
     rows: list[tuple[Inline, str]] = [(Code(larry), show(spec.get("tokens"))) for larry, spec in plan["larrys"].items()]
     rows += [
@@ -201,7 +216,7 @@ def _budgets(plan: Plan) -> list[Block]:
     ]
     rows.append(("In all, with the pools of the master agents", show(budgets.get("total"))))
     rows.append(("In all, without the pools", show(budgets.get("total_without_pools"))))
-    return [Table(("Budget", "Tokens"), rows, ("Tokens",))]
+    return Table(("Budget", "Tokens"), rows, ("Tokens",))
 
 
 def _criteria(plan: Plan) -> list[Block]:
@@ -209,8 +224,6 @@ def _criteria(plan: Plan) -> list[Block]:
         return [Paragraph("The plan has none.")]
     rows = []
     for one in plan["criteria"]:
-        unit = f" {one['unit']}" if one.get("unit") else ""
-        target: Inline = (Code(f"{one['op']} {show(one['threshold'])}"), unit) if one.get("op") else "completed"
         measure: Inline = Code(one["measure"]) if one.get("measure") else "–"
-        rows.append((one["title"], Code(one["scope"]), target, measure, _names(one.get("needs"))))
+        rows.append((one["title"], Code(one["scope"]), target_of(one), measure, _names(one.get("needs"))))
     return [Table(("Criterion", "Of", "Target", "Measure", "Needs"), rows)]

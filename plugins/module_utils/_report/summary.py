@@ -10,8 +10,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .._text import sentence
 from .criteria import evaluate
-from .document import show
+from .document import measured, target_of
 from .events import event_ids, format_gaps, log_gaps, merge_events, task_of
 from .final_file import SEVERITIES, ReportError, read_final
 from .lessons import learn
@@ -33,9 +34,7 @@ INFRASTRUCTURE, SECURITY, DEVELOPMENT = "infrastructure", "security", "developme
 Model = dict[str, Any]
 
 
-def read_summary(
-    paths: Sequence[str], earlier: Sequence[Sequence[str]] = (), directory: str | None = None
-) -> Model:
+def read_summary(paths: Sequence[str], earlier: Sequence[Sequence[str]] = (), directory: str | None = None) -> Model:
     """The model of the summary of the final files at `paths`.
 
     Args:
@@ -355,14 +354,14 @@ def _domain_criteria(model: Model, domain: str) -> _CheckCells:
     unmet = [one for one in criteria if one["state"] == "unmet"]
     unknown = [one for one in criteria if one["state"] == NOT_MEASURED]
     if unmet:
-        state: tuple[str, str | None] = ("unmet", f"Unmet: {_titles(unmet)}.")
+        state: tuple[str, str | None] = ("unmet", sentence(_titles(unmet)))
     elif unknown:
-        state = (NOT_MEASURED, f"Not measured: {_titles(unknown)}.")
+        state = (NOT_MEASURED, sentence(_titles(unknown)))
     else:
         state = ("met", None)
     total = len(criteria)
-    measured = f"{len(met)} of {total} met, {len(unmet)} unmet, {len(unknown)} not measured"
-    return f"{total} of {total} criteria met", measured, state, command, evidence
+    counts = f"{len(met)} of {total} met, {len(unmet)} unmet, {len(unknown)} not measured"
+    return f"{total} of {total} criteria met", counts, state, command, evidence
 
 
 def _titles(criteria: Sequence[Mapping[str, Any]], most: int = 2) -> str:
@@ -388,8 +387,8 @@ def _scans(model: Model) -> _CheckCells:
         verdict = (NOT_MEASURED, f"Not completed: {', '.join(other) or 'there is no task'}.")
     else:
         verdict = ("met", None)
-    target, measured = f"{len(scans)} of {len(scans)} scans completed", f"{len(done)} of {len(scans)} scans completed"
-    return target, measured, verdict, command, "tasks.*.status of the files"
+    target, counts = f"{len(scans)} of {len(scans)} scans completed", f"{len(done)} of {len(scans)} scans completed"
+    return target, counts, verdict, command, "tasks.*.status of the files"
 
 
 def _log_told(model: Model) -> str:
@@ -429,19 +428,23 @@ def _next_steps(model: Model) -> list[dict[str, Any]]:
         step("report", f"Get the final file of {larry} and make this summary again.", "sources of this summary")
     for one in model["criteria"]:
         if one["state"] == "unmet":
-            unit = f" {one['unit']}" if one.get("unit") else ""
-            wanted = f" has to be {one['op']} {show(one['threshold'])}{unit}" if one.get("op") else " has to hold"
-            text = f"{one['title']} ({one['scope']}): it is {show(one['value'])}{unit} and{wanted}."
+            wanted = f"has to be {target_of(one)}" if one.get("op") else "has to hold"
+            text = f"{one['title']} ({one['scope']}): it is {measured(one['value'], one)} and {wanted}."
             step("unmet criterion", text, f"criterion {one['id']}")
+    lacking: dict[str, list[str]] = {}
     for task, state in model["tasks"].items():
         skipped = (state.get("result") or {}).get("skipped") or {}
         if state["status"] == "failed":
-            step("failed task", f"{task} failed: {state.get('cause') or 'no cause was given'}", f"task {task}")
+            text = sentence(f"{task} failed: {state.get('cause') or 'no cause was given'}")
+            step("failed task", text, f"task {task}")
         elif state["status"] == "skipped" and skipped:
-            text = f"{task} was skipped: {skipped['missing']} {skipped.get('provide') or ''}".strip()
-            step("skipped task", text, f"task {task}")
+            told = f"{sentence(skipped['missing'])} {sentence(skipped.get('provide'))}".strip()
+            lacking.setdefault(told, []).append(task)
         elif state["status"] in ("pending", "in_progress"):
             step("open task", f"{task} is not settled ({state['status']}).", f"task {task}")
+    for told, tasks in lacking.items():
+        kind, were = ("skipped task", "was") if len(tasks) == 1 else ("skipped tasks", "were")
+        step(kind, f"{', '.join(tasks)} {were} skipped: {told}", f"{kind.split()[1]} {', '.join(tasks)}")
     grave = [one for one in model["findings"] if one["severity"] in ("critical", "high")]
     for one in grave[:_MOST_FINDINGS]:
         where = f" ({one['asset']})" if one.get("asset") else ""

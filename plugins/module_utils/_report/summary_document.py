@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .._text import sentence
 from .document import (
     Bar,
     Block,
@@ -26,11 +27,14 @@ from .document import (
     State,
     Strong,
     Table,
+    measured,
     show,
+    target_of,
 )
 from .events import event_ids, format_gaps
 from .final_file import SEVERITIES
 from .measures import LOCK_LOG, RESTS_ON, planned_minutes, settlements
+from .plan_document import budget_table
 from .summary import DEVELOPMENT, INFRASTRUCTURE, NOT_MEASURED, SECURITY, domains, larrys_of
 from .times import clock_time, format_minutes, format_seconds, parse_time, seconds_between
 
@@ -143,6 +147,7 @@ def _executive(model: Model) -> list[Block]:
         return label, form(value), f"from {RESTS_ON[name]}"
 
     blocks: list[Block] = [
+        Paragraph(_in_short(model)),
         Figures(
             [
                 (
@@ -156,7 +161,7 @@ def _executive(model: Model) -> list[Block]:
                     f"{states['unmet']} unmet, {states[NOT_MEASURED]} not measured",
                 ),
                 figure("Wall time", "wall_seconds", format_seconds),
-                figure("Longest Larry (planned time)", "longest_larry_minutes", format_minutes),
+                figure("Longest Larry, in planned time", "longest_larry_minutes", format_minutes),
                 figure("Coordination overhead", "coordination_overhead_percent", lambda value: f"{value:.1f} %"),
                 figure("Tokens used", "tokens_used_percent", lambda value: f"{value:.1f} %"),
             ]
@@ -171,6 +176,37 @@ def _executive(model: Model) -> list[Block]:
     ]
     blocks += _criteria(model, ["system"])
     return blocks
+
+
+_MOST_NAMED = 3
+
+
+def _in_short(model: Model) -> str:
+    """What somebody reads who reads no more: the figures of this section in sentences, and what is unmet by name."""
+    larrys, tasks, criteria = model["plan"]["larrys"], model["tasks"], model["criteria"]
+    settled = Counter(state["status"] for state in tasks.values())
+    through = sum(1 for one in model["larrys"].values() if one["status"] == "completed")
+    told = [
+        f"{through} of {len(larrys)} Larrys completed their phase, with {settled['completed']} of"
+        f" {len(model['plan']['tasks'])} tasks completed, {settled['failed']} failed and {settled['skipped']} skipped."
+    ]
+    unmet = [one["title"] for one in criteria if one["state"] == "unmet"]
+    if unmet:
+        more = f"; and {len(unmet) - _MOST_NAMED} more" if len(unmet) > _MOST_NAMED else ""
+        told.append(sentence("Unmet:", "; ".join(unmet[:_MOST_NAMED]) + more))
+    elif criteria:
+        told.append("No criterion is unmet.")
+    unknown = {one["id"] for one in criteria if one["state"] == NOT_MEASURED}
+    if unknown:
+        needing = [
+            one["id"]
+            for one in model["plan"]["criteria"]
+            if one["id"] in unknown
+            and any((tasks.get(task) or {}).get("status") != "completed" for task in one.get("needs") or [])
+        ]
+        why = f", {len(needing)} of them because a task that they need was not completed" if needing else ""
+        told.append(f"Not measured: {len(unknown)} of {len(criteria)} criteria{why}.")
+    return " ".join(told)
 
 
 def _larry_row(model: Model, larry: str) -> Sequence[Inline]:
@@ -200,11 +236,9 @@ def _criteria(model: Model, scopes: Sequence[str]) -> list[Block]:
         return [Paragraph("The plan has none.")]
     rows = []
     for one in own:
-        unit = f" {one['unit']}" if one.get("unit") else ""
-        target: Inline = (Code(f"{one['op']} {show(one['threshold'])}"), unit) if one.get("op") else "completed"
         state = (State(one["state"]), Reason(one["reason"] or ""))
-        measured = f"{show(one['value'])}{unit}" if one["value"] is not None else "–"
-        rows.append((one["title"], target, measured, state, _evidence(one["evidence"])))
+        value = measured(one["value"], one)
+        rows.append((one["title"], target_of(one), value, state, _evidence(one["evidence"])))
     return [Table(("Criterion", "Target", "Measured", "State", "Evidence"), rows)]
 
 
@@ -350,7 +384,7 @@ def _tasks(model: Model, own: Mapping[str, Mapping[str, Any]]) -> list[Block]:
         spec = model["plan"]["tasks"][task]
         seconds = seconds_between(state.get("claimed_at"), state.get("settled_at"))
         planned = planned_minutes(model["plan"], seconds) if seconds is not None else None
-        status = (State(state["status"]), Reason(state.get("cause") or ""))
+        status = (State(state["status"]), Reason(sentence(state.get("cause"))))
         rows.append(
             (
                 Code(task),
@@ -372,7 +406,10 @@ def _figures(own: Mapping[str, Mapping[str, Any]]) -> list[Block]:
     for task, state in own.items():
         result = state.get("result") or {}
         for name, value in sorted((result.get("summary") or {}).items()):
-            rows.append((name.replace("_", " "), show(value), Code(task), _evidence(result.get("evidence") or [])))
+            # The files stand below with their digests; here they would stand once for each figure.
+            files = len(result.get("evidence") or [])
+            rests_on = f"its {files} file{'s' if files > 1 else ''} below" if files else "–"
+            rows.append((name.replace("_", " "), show(value), Code(task), rests_on))
     if not rows:
         return []
     return [
@@ -425,7 +462,7 @@ def _findings(findings: Sequence[Mapping[str, Any]]) -> list[Block]:
                 (
                     (State(one["severity"]),),
                     one["title"],
-                    one.get("asset") or "–",
+                    Code(one["asset"]) if one.get("asset") else "–",
                     Code(one.get("id") or "–"),
                     Code(one["task"]),
                 )
@@ -473,8 +510,8 @@ def _cross(model: Model) -> list[Block]:
     for one in model["cross_dependencies"]:
         rows.append(
             (
-                (Code(one["task"]), f" ({one['larry']})"),
-                (Code(one["needs"]), f" ({one['of']})"),
+                (Code(one["task"]), " of ", Code(one["larry"])),
+                (Code(one["needs"]), " of ", Code(one["of"])),
                 "completed" if one["kind"] == "depends_on" else "settled",
                 (State(one["state"]),),
                 _time(one["settled_at"]),
@@ -507,20 +544,15 @@ def _tokens(model: Model) -> list[Block]:
         for larry, state in model["tokens"].items()
         for name, one in sorted(state["accounts"].items())
     ]
-    if accounts:
+    if any(one["used"] for state in model["tokens"].values() for one in state["accounts"].values()):
         blocks += [
             Heading("By worker and master agent"),
             Table(("Larry", "Account", "Limit", "Used"), accounts, ("Limit", "Used")),
         ]
+    elif accounts:
+        blocks.append(Paragraph(f"None of the {len(accounts)} accounts of workers and master agents was charged."))
     if budgets:
-        blocks.append(Heading("Budget of the plan"))
-        blocks.append(
-            Table(
-                ("Budget", "Tokens"),
-                [(name.replace("_", " "), show(amount)) for name, amount in sorted(budgets.items())],
-                ("Tokens",),
-            )
-        )
+        blocks += [Heading("Budget of the plan"), budget_table(plan)]
     return blocks
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cortex.larry contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Escapers for the text formats this collection writes; a leaf package that knows nothing else."""
+"""Escapers for the text formats this collection writes, and its sentences; a leaf package that knows nothing else."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from .escape import (
     escape_mermaid,
     escape_terminal,
 )
+from .sentences import sentence
 
 __all__ = [
     "escape_csv",
@@ -23,4 +24,5 @@ __all__ = [
     "escape_markdown_code",
     "escape_mermaid",
     "escape_terminal",
+    "sentence",
 ]

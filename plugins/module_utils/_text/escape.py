@@ -30,6 +30,8 @@ _AUTOLINK = re.compile(r"(?i)\b(https?|ftp|mailto|www)(?=[:.])")
 # What opens a block only at the start of a line: headings, lists, rules, underlines of headings.
 _BLOCK_START = re.compile(r"^(#{1,6}|[-+=]+)(?=\s|$)")
 _NUMBERED_START = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
+# Mermaid takes a line with this for its direction wherever it stands, in quotes too, and drops the rest of the line.
+_MERMAID_DIRECTION = re.compile(r"direction(?= )")
 _MERMAID_LIST_START = re.compile(r"^(\d+)?([.)+-])(?=\s)")
 
 
@@ -108,7 +110,7 @@ def escape_markdown_code(value: object, limit: int | None = DEFAULT_LIMIT) -> st
 
 
 def escape_mermaid(value: object, limit: int | None = 200) -> str:
-    """A label for Mermaid inside double quotes (``node["label"]``); also safe as plain text of a gantt row.
+    """A label for Mermaid inside double quotes (``node["label"]``), and the text of a gantt's title or section.
 
     Mermaid has no backslash escapes: it reads ``#name;`` and ``#number;`` entities. So everything that its grammar or
     its HTML labels could take for syntax becomes a numbered entity.
@@ -120,6 +122,7 @@ def escape_mermaid(value: object, limit: int | None = 200) -> str:
     text = "".join(
         char if char.isalnum() or char in " -_./,()+=" else f"#{ord(char)};" for char in _clean(value, limit).strip()
     )
+    text = _MERMAID_DIRECTION.sub(f"directio#{ord('n')};", text)
     # Mermaid refuses a label that reads like a Markdown list.
     return _MERMAID_LIST_START.sub(lambda m: f"{m.group(1) or ''}#{ord(m.group(2))};", text)
 

@@ -26,10 +26,12 @@ from ansible_collections.cortex.larry.plugins.module_utils._coordination.errors 
     RunConflict,
     SettingsError,
 )
+from ansible_collections.cortex.larry.plugins.module_utils._coordination.events import EventService
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.identity import Controller
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.locks import LockService
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.runs import RunService
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.session import Session
+from ansible_collections.cortex.larry.plugins.module_utils._coordination.snapshot import take_snapshot
 
 ONE = {"larry-01": {"w1": ["cap"], "w2": ["cap", "other"]}}
 TASKS = [{"id": f"t{number}"} for number in range(300)]
@@ -119,6 +121,44 @@ def test_a_finished_run_is_archived_and_replaced(place: Any, crew: Any, plan_of:
     assert place.names()[0] == "run_created"
     with pytest.raises(NotJoined, match="has not joined the run"):
         first.slots.take("w1")
+
+
+def test_a_finished_run_that_another_controller_replaces_is_joined(place: Any, crew: Any, plan_of: Any) -> None:
+    plan = plan_of(ONE, TASKS[:1])
+    first = crew(plan).lead()
+    first.runs.finish("completed", "report", "head")
+    first.slots.leave("larry-01")
+    second, third = crew(plan, join=False), crew(plan, join=False)
+    made = []
+
+    def too_late(record: dict[str, str]) -> None:
+        """Between this controller's look at the finished run and its reading of it, the other one replaces it."""
+        made.append(third.join("f" * 64))
+        take_snapshot(second.session, plan, "0", record["id"])
+
+    joined = second.join("f" * 64, archive=too_late)
+    assert len(made) == 1 and made[0].how == "created"
+    assert joined.run == made[0].run and joined.replaced is None
+    assert place.plain.hget(place.key("larry:run"), "state") == "running"
+
+
+def test_a_record_of_a_run_that_is_deleted_meanwhile_is_refused(place: Any, crew: Any, plan_of: Any) -> None:
+    plan = plan_of(ONE, TASKS[:1])
+    first = crew(plan).lead()
+    first.runs.finish("completed", "report", "head")
+    everything = EventService.everything
+    for id_and_state in ({"state": "deleting"}, {"id": "another"}):
+        before = place.plain.hgetall(place.key("larry:run"))
+
+        def meanwhile(service: EventService, change: dict[str, str] = id_and_state) -> Any:
+            yield from everything(service)
+            place.plain.hset(place.key("larry:run"), mapping=change)
+
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(NotJoined, match="There is no run"):
+            patch.setattr(EventService, "everything", meanwhile)
+            take_snapshot(first.session, plan, "0")
+        place.plain.hset(place.key("larry:run"), mapping=before)
+    assert take_snapshot(first.session, plan, "0")["run"]["state"] == "finished"
 
 
 def test_a_look_changes_nothing(place: Any, crew: Any, plan_of: Any) -> None:

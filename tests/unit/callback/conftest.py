@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 from pathlib import Path
@@ -67,19 +68,46 @@ def as_installed() -> Any:
 
     # Since ansible-core 2.19 callbacks get a class of their own.
     kind = getattr(task_result, "CallbackTaskResult", None) or task_result.TaskResult
-    if len(inspect.signature(kind).parameters) < 4:
-        # ansible-core 2.21 builds its results from a type of its own, which no recording here has. The integration
-        # tests run the callbacks on that core.
-        pytest.skip("this ansible-core does not build results from the dictionaries that were recorded")
+    takes_unified = "utr" in inspect.signature(kind).parameters
 
     def make(recorded: dict[str, Any]) -> Any:
         task = Task()
         task.name, task.action = recorded["name"], recorded["action"]
-        task._resolved_action = recorded["resolved_action"]
+        # A property without a setter since ansible-core 2.19.
+        resolved = "_resolved_action" if hasattr(task, "_resolved_action") else "resolved_action"
+        setattr(task, resolved, recorded["resolved_action"])
         task.loop = ["an element"] if recorded["has_loop"] else None
-        return kind(Host(recorded["host"]), task, dict(recorded["result"]), {"args": {}, "name": recorded["name"]})
+        host, content = Host(recorded["host"]), copy.deepcopy(recorded["result"])
+        if takes_unified:
+            return kind(host, task, unified(content, recorded["event"]))
+        return kind(host, task, content, {"args": {}, "name": recorded["name"]})
 
     return make
+
+
+def unified(content: dict[str, Any], event: str | None = None) -> Any:
+    """What ansible-core 2.21 makes callback results from, built as its executor does it.
+
+    Callbacks see neither `failed` nor `skipped` in the dictionary; the event that was recorded knows.
+    """
+    from ansible._internal._task import UnifiedTaskResult
+
+    elements = content.pop("results", None)
+    loop_var = content.pop("ansible_loop_var", None)
+    looped = {"loop_var": loop_var, "loop_item": content.pop(loop_var, None)} if loop_var else {}
+    looped["loop_item_label"] = content.pop("_ansible_item_label", None)
+    looped["skip_reason"] = content.pop("skip_reason", None)
+    looped["false_condition"] = content.pop("false_condition", None)
+    if event == "v2_runner_on_failed":
+        content["failed"] = True
+    made = UnifiedTaskResult.from_action_result_dict(content)
+    if event == "v2_runner_on_skipped":
+        made.skipped = True
+    for name, value in looped.items():
+        setattr(made, name, value)
+    if elements is not None:
+        made.loop_results = [unified(element) for element in elements]
+    return made
 
 
 @pytest.fixture

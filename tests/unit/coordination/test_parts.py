@@ -22,8 +22,19 @@ from ansible_collections.cortex.larry.plugins.module_utils._coordination.identit
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.locks import duration, holders_sentence
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.runs import new_run_id
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.session import without_none
-from ansible_collections.cortex.larry.plugins.module_utils._coordination.settings import Settings
+from ansible_collections.cortex.larry.plugins.module_utils._coordination.settings import (
+    OPTIONS,
+    Address,
+    Settings,
+    has_hash_tag,
+)
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.snapshot import iso
+from ansible_collections.cortex.larry.plugins.module_utils.options import (
+    CONNECTION_SPEC,
+    secrets_of,
+    settings_of,
+    with_sources,
+)
 
 
 @pytest.mark.parametrize(
@@ -40,9 +51,7 @@ def test_a_server_is_shown_without_its_password(server: str, shown: str) -> None
     assert Settings.of(server).shown.replace("unix:///", "unix:/") == shown
 
 
-@pytest.mark.parametrize(
-    "value", [None, "", {}, "http://h", "rediss://h", "host:6379", {"url": "embedded", "colour": 1}]
-)
+@pytest.mark.parametrize("value", [None, "", {}, "http://h", "host:6379", {"url": "embedded", "colour": 1}])
 def test_what_is_no_server_is_refused(value: Any) -> None:
     with pytest.raises(SettingsError):
         Settings.of(value)
@@ -57,6 +66,146 @@ def test_a_bad_prefix_is_refused(prefix: str) -> None:
 def test_a_mapping_wins_over_the_default_prefix() -> None:
     assert Settings.of({"url": "embedded", "prefix": "x:"}, prefix="y:").prefix == "x:"
     assert Settings.of("embedded", prefix="y:").prefix == "y:"
+
+
+@pytest.mark.parametrize(
+    "url, kind, tls, hosts, service, db",
+    [
+        ("redis://h", "single", False, (("h", 6379),), "", 0),
+        ("rediss://h:1/3", "single", True, (("h", 1),), "", 3),
+        ("redis://[::1]:7", "single", False, (("::1", 7),), "", 0),
+        ("redis://[fe80::1]", "single", False, (("fe80::1", 6379),), "", 0),
+        ("redis+sentinel://a,b:1/larry", "sentinel", False, (("a", 26379), ("b", 1)), "larry", 0),
+        ("rediss+sentinel://u:p@a/my.service-1/2", "sentinel", True, (("a", 26379),), "my.service-1", 2),
+        ("redis+cluster://a:1,[::1]:2,c", "cluster", False, (("a", 1), ("::1", 2), ("c", 6379)), "", 0),
+        ("rediss+cluster://a/0", "cluster", True, (("a", 6379),), "", 0),
+    ],
+)  # fmt: skip
+def test_what_a_url_says(url: str, kind: str, tls: bool, hosts: Any, service: str, db: int) -> None:
+    address = Address.of(url)
+    assert (address.kind, address.tls, address.hosts, address.service, address.db) == (kind, tls, hosts, service, db)
+    assert "p@" not in address.shown
+
+
+def test_user_and_password_of_a_url() -> None:
+    address = Address.of("redis://a%40b:c%2Fd%3A@h")
+    assert (address.username, address.password) == ("a@b", "c/d:")
+    address = Address.of("unix:///run/s?db=2&password=x")
+    assert (address.path, address.db, address.username, address.password) == ("/run/s", 2, None, "x")
+
+
+SECRET = "hunter2"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://", "redis://:hunter2@", "redis://h:0", "redis://h:65536", "redis://h:x", "redis://h/one", "redis://h/0/1",
+        "redis://h?ssl_cert_reqs=none", "rediss://:hunter2@h?ssl_check_hostname=False", "redis://h#hunter2", "redis://a,b",
+        "redis+sentinel://h", "redis+sentinel://h/", "redis+sentinel://h/a b", "redis+sentinel://h/a/x",
+        "redis+cluster://h/1", "redis+other://h", "unix+cluster:///s", "unix://host/s", "unix:s", "ftp://h",
+        "redis://h/hunter2", "redis+cluster://:hunter2@a,:1", "redis://:hunter2/x@h",
+    ],
+)  # fmt: skip
+def test_a_wrong_url_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.of({"url": url, "prefix": "{a}"})
+    assert SECRET not in caught.value.sentence and caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    "prefix, has", [("{a}", True), ("x{a}y", True), ("{{a}", True), ("", False), ("{}", False), ("{}{a}", False),
+                    ("a}b{", False), ("{", False), ("a", False)],
+)  # fmt: skip
+def test_hash_tags(prefix: str, has: bool) -> None:
+    """As Redis counts them: the first brace, and what stands before the first one that closes it, if anything."""
+    assert has_hash_tag(prefix) is has
+
+
+@pytest.mark.parametrize(
+    "options, fragment",
+    [
+        ({"tls_ca_file": "x"}, "is for TLS"), ({"sentinel_password": "x"}, "is for a redis.sentinel:// URL"),
+        ({"url": "rediss://h", "tls_key_file": "x"}, "set tls_cert_file too"),
+        ({"timeout": "soon"}, "number of seconds"),
+        ({"timeout": 0}, "number of seconds"), ({"patience": -1}, "number of seconds"),
+        ({"timeout": float("nan")}, "number of seconds"),
+        ({"url": "rediss://h", "tls_check_hostname": "maybe"}, "true or false"),
+        ({"colour": 1}, "does not know colour"),
+        ({"password_env": "NOT_SET_IN_A_TEST"}, "NOT_SET_IN_A_TEST, which holds the password"),
+        ({"url": "redis+cluster://h", "prefix": "larry:"}, "write {larry}: instead of 'larry:'"),
+    ],
+)  # fmt: skip
+def test_options_that_cannot_be_are_refused(options: dict[str, Any], fragment: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.of({"url": "redis://h", **options})
+    assert fragment.replace(".", "+") in caught.value.sentence or fragment in caught.value.sentence
+
+
+def test_settings_survive_the_pipe_to_the_keeper(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.setenv("A_TESTS_SECRET", SECRET)
+    monkeypatch.chdir(tmp_path)
+    settings = Settings.of(
+        {
+            "url": "rediss+sentinel://a,b/larry", "prefix": "p:", "username": "u", "password_env": "A_TESTS_SECRET",
+            "timeout": "2.5", "tls_ca_file": "ca.pem", "tls_cert_file": "~/c.pem", "tls_check_hostname": "no",
+            "tls_key_password_env": "A_TESTS_SECRET", "sentinel_username": "s",
+            "sentinel_password_env": "A_TESTS_SECRET", "sentinel_tls": False,
+        }
+    )  # fmt: skip
+    assert Settings(**json.loads(json.dumps(settings.as_dict()))) == settings
+    assert settings.tls_ca_file == str(tmp_path / "ca.pem") and settings.tls_cert_file == os.path.expanduser("~/c.pem")
+    assert (settings.password, settings.tls_key_password, settings.sentinel_password) == (SECRET,) * 3
+    assert (settings.timeout_s, settings.tls_check_hostname, settings.sentinel_tls) == (2.5, False, False)
+    assert SECRET not in repr(settings) and SECRET not in settings.shown
+
+
+def test_a_fail_over_is_waited_for() -> None:
+    assert Settings.of("redis://h").patience_s < Settings.of("redis+sentinel://h/larry").patience_s
+    assert Settings.of({"url": "redis+sentinel://h/larry", "patience": 3}).patience_s == 3
+
+
+def test_what_the_environment_says_of_a_server_is_not_for_the_embedded_one() -> None:
+    settings = Settings.of({"url": "embedded", "password": SECRET, "tls_ca_file": "x", "username": "u"})
+    assert (settings.password, settings.username, settings.tls_ca_file) == (None, None, None)
+
+
+def test_one_option_set_for_tasks_mappings_variables_and_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("LARRY_"):
+            monkeypatch.delenv(name)
+    said = {
+        "username": "u", "password": SECRET, "timeout": 2.0, "patience": 3.0, "tls_ca_file": "/ca", "prefix": "p:",
+        "tls_cert_file": "/c", "tls_key_file": "/k", "tls_key_password": "kp", "tls_check_hostname": False,
+        "sentinel_username": "su", "sentinel_password": "sp", "sentinel_tls": False,
+    }  # fmt: skip
+    assert set(said) == set(OPTIONS)
+    url = "rediss+sentinel://h/larry"
+    wanted = Settings.of({"url": url, **said})
+    names = {name: name if name == "prefix" else f"redis_{name}" for name in said}
+    tasks = {"redis": url} | {names[name]: value for name, value in said.items()}
+    variables = {f"larry_{name}": value for name, value in tasks.items()}
+    assert set(tasks) <= set(CONNECTION_SPEC)
+    assert settings_of(with_sources(tasks)) == wanted
+    assert settings_of(with_sources({"redis": {"url": url, **said}})) == wanted
+    assert settings_of(with_sources({}, {"larry_redis": {"url": url, **said}}.get)) == wanted
+    assert settings_of(with_sources({}, variables.get)) == wanted
+    for name, value in variables.items():
+        monkeypatch.setenv(name.upper(), str(value))
+    assert settings_of(with_sources({})) == wanted
+    # A task wins over a variable, a variable over the environment, and each of them over a mapping.
+    assert settings_of(with_sources({"redis_username": "t"}, {"larry_redis_username": "v"}.get)).username == "t"
+    assert settings_of(with_sources({}, {"larry_redis_username": "v"}.get)).username == "v"
+    assert settings_of(with_sources({"redis": {"url": url, "username": "m"}})).username == "u"
+    assert set(secrets_of(with_sources({}))) == {SECRET, "kp", "sp"}
+
+
+def test_a_mapping_becomes_options_that_a_target_can_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_TESTS_SECRET", SECRET)
+    filled = with_sources({}, {"larry_redis": {"url": "redis://h", "password_env": "A_TESTS_SECRET"}}.get)
+    assert (filled["redis"], filled["redis_password"]) == ("redis://h", SECRET)
+    with pytest.raises(SettingsError, match="does not know colour"):
+        settings_of(with_sources({"redis": {"url": "redis://h", "colour": 1}}))
 
 
 def test_a_controller_is_one_incarnation() -> None:

@@ -278,7 +278,7 @@ def test_lessons_come_from_the_events_and_name_them(fixture):
     conflict = next(one for one in lessons if one["kind"] == "conflicts")
     assert by_id[conflict["evidence"]] == "task_conflict" and "someone" in conflict["text"]
     path = next(one for one in lessons if one["kind"] == "critical path")
-    assert "first-01 (9.50 s) -> first-02 (9.50 s) -> second-02 (9.50 s)" in path["text"]
+    assert "first-01 (9.50 s) → first-02 (9.50 s) → second-02 (9.50 s)" in path["text"]
     assert {by_id[one] for one in path["evidence"].split(", ")} == {"task_completed"}
 
 

@@ -59,6 +59,8 @@ end
 local ALERTS = {task_conflict = true, worker_failure = true, critical_cve = true, rollback_initiated = true,
   tokens_reserve_deployed = true}
 local RUN = nil
+local MEMBER = false  -- true once the caller has passed the guard of members
+local bridge_absence  -- defined with the history, in the scripts of runs
 
 local function message(event, data, id, spliced)
   data.id = id
@@ -85,6 +87,8 @@ local function emit(event, data, spliced)
     local seq = redis.call('HINCRBY', K('larry:run'), 'seq', 1)
     local text = message(event, data, F(seq), spliced)
     redis.call('XADD', K('larry:log'), F(seq) .. '-0', 'm', text)
+    redis.call('HSET', K('larry:run'), 'seq_at', F(NOW))
+    RUN.seq, RUN.seq_at = F(seq), F(NOW)
     publish(event, text)
   else
     local seq = redis.call('INCR', K('larry:standalone:sequence'))
@@ -136,22 +140,72 @@ local function load_run()
   return RUN
 end
 
+-- Why the server has not what the caller has seen of this run: nil if it has.
+local function missing_history(seen)
+  local epoch, known = tonumber(RUN.epoch) or 0, tonumber(seen.epoch) or 0
+  if epoch < known then return 'epoch' end
+  if epoch > known then return nil end  -- recovered since
+  local last, entry = tonumber(RUN.seq), tonumber(seen.seq)
+  if last < entry then return 'behind' end
+  if last == entry then
+    if (RUN.seq_at or '0') ~= seen.at then return 'diverged' end
+    return nil
+  end
+  if entry == 0 then return nil end
+  -- The log has grown since; the entry that was seen must be in it, of that moment.
+  local found = redis.call('XRANGE', K('larry:log'), seen.seq .. '-0', seen.seq .. '-0')
+  if not found[1] or not string.find(found[1][2][2], '"timestamp":"' .. iso(tonumber(seen.at)) .. '"', 1, true) then
+    return 'diverged'
+  end
+  return nil
+end
+
+-- guard: history (law 10). Where the caller has seen more than there is, nothing is changed until it is recovered.
+-- Once one caller noticed that, the run is marked, and those who have seen nothing are refused as well.
+local function require_history(joining)
+  local seen, why = ctx.seen, nil
+  if not seen then
+    if RUN and RUN.lost then why = 'told' end
+  elseif not RUN then
+    why = 'gone'
+  elseif RUN.id ~= seen.run then
+    -- A run that was finished and replaced is no loss.
+    if RUN.previous ~= seen.run then why = 'other_run' end
+  elseif RUN.state ~= 'deleting' then
+    why = missing_history(seen)
+    if why and RUN.state == 'running' and not RUN.lost then redis.call('HSET', K('larry:run'), 'lost', why) end
+    if not why and RUN.lost then why = 'told' end
+    if not why and not joining and (tonumber(RUN.epoch) or 0) > (tonumber(seen.epoch) or 0) then
+      refuse('other_epoch', {run = RUN.id, epoch = RUN.epoch})
+    end
+  end
+  if why then
+    refuse('history_lost', {why = why, run = RUN and RUN.id or nil, epoch = RUN and RUN.epoch or nil,
+      seq = RUN and RUN.seq or nil, seen = seen})
+  end
+end
+
 -- guard: member. A controller that has not joined the run there is now changes nothing in it.
 local function require_member()
-  if not load_run() or RUN.state == 'creating' or RUN.state == 'deleting' then refuse('no_run') end
-  if ctx.epoch and ctx.epoch ~= RUN.epoch then refuse('other_epoch', {epoch = RUN.epoch}) end
+  load_run()
+  require_history(false)
+  if not RUN or RUN.state == 'creating' or RUN.state == 'deleting' then refuse('no_run') end
   if redis.call('HEXISTS', K('larry:controllers'), ctx.controller) == 0 then
     refuse('not_joined', {run = RUN.id, plan = RUN.plan})
   end
+  MEMBER = true
+  if bridge_absence then bridge_absence() end
 end
 """
 
-# Appended to every script: runs main() and turns a refusal into an ordinary reply.
+# Appended to every script: runs main() and turns a refusal into an ordinary reply. A member learns with each reply how
+# far the history goes.
 DISPATCH = r"""
 local fine, reply = pcall(main)
-if not fine then
-  if type(reply) == 'table' and reply.refused then return cjson.encode(reply) end
-  error(reply)
+if not fine and not (type(reply) == 'table' and reply.refused) then error(reply) end
+if MEMBER and RUN and type(reply) == 'table' then
+  reply.h = {run = RUN.id, epoch = RUN.epoch, seq = RUN.seq, at = RUN.seq_at or '0',
+    over = RUN.state == 'finished' or nil}
 end
 return cjson.encode(reply)
 """

@@ -350,7 +350,11 @@ end
 -- guard: slot. Only the controller that holds a slot acts for it.
 local function require_slot(slot)
   local held, rec = slot_observe(slot)
-  if not held then refuse('slot_lost', {slot = slot}) end
+  if not held then
+    -- It may take the slot again at once if it held it last and its lease lapsed; not if it left.
+    local left = redis.call('HEXISTS', larry_key(slot), 'left_at') == 1
+    refuse('slot_lost', {slot = slot, lapsed = rec.controller == ctx.controller and rec.lapsed_at and not left or nil})
+  end
   if rec.controller ~= ctx.controller then
     refuse('slot_of_other', {slot = slot, controller = rec.controller, owner = rec.owner,
       left_ms = math.ceil((tonumber(rec.deadline) - NOW) / 1000)})

@@ -257,6 +257,7 @@ end
 
 LOCK_EXTEND = r"""
 local function main()
+  if ctx.member then require_member() end
   local name = args.name
   local slots = tonumber(redis.call('HGET', K('larry:lock:' .. name), 'slots') or '1')
   for slot = 1, slots do

@@ -45,9 +45,9 @@ PHASE_TURN = r"""
 local function main()
   require_member()
   tick()
+  if redis.call('EXISTS', larry_key(args.larry)) == 0 then refuse('no_larry', {larry = args.larry}) end
   if args.lead then require_slot(args.larry) end
   local fields, view = larry_view(args.larry)
-  if not fields.status then refuse('no_larry', {larry = args.larry}) end
   view.status, view.changed = 'seen', false
   view.bell = bell('larry:' .. args.larry)
   view.next_ms = next_timer_ms()

@@ -20,7 +20,9 @@ local function leaders()
 end
 
 local function main()
-  if not load_run() then return {status = 'absent'} end
+  load_run()
+  require_history(true)
+  if not RUN then return {status = 'absent'} end
   local view = {run = RUN.id, plan = RUN.plan, digest = RUN.digest, state = RUN.state, epoch = RUN.epoch}
   if RUN.state == 'creating' or RUN.state == 'deleting' then
     local state, rec = lease_look('creation')
@@ -36,6 +38,7 @@ local function main()
   view.leaders = leaders()
   -- guard: digest. Another plan does not join a run that is not finished.
   if RUN.digest ~= args.digest then view.status = 'other_digest'; return view end
+  bridge_absence()
   tick()
   if redis.call('HEXISTS', K('larry:controllers'), ctx.controller) == 0 then
     redis.call('HSET', K('larry:controllers'), ctx.controller, cjson.encode({id = ctx.controller, host = args.host,
@@ -43,6 +46,7 @@ local function main()
     emit('run_joined', {controller = ctx.controller, host = args.host, pid = args.pid})
     view.changed = true
   end
+  MEMBER = true
   view.status = 'joined'
   return view
 end
@@ -65,7 +69,7 @@ local function main()
     {token = args.token, owner = args.host, controller = ctx.controller, ttl_ms = args.ttl_ms})
   redis.call('HSET', K('larry:run'), 'id', args.run, 'digest', args.digest, 'plan', args.plan, 'state', 'creating',
     'seq', '0', 'epoch', args.epoch, 'created_at', F(NOW), 'definition', args.definition, 'emergency', args.emergency,
-    'time_scale', tostring(args.time_scale))
+    'time_scale', tostring(args.time_scale), 'previous', args.previous or '', 'fallback', args.fallback or '')
   return {status = 'begun', run = args.run}
 end
 """
@@ -129,6 +133,11 @@ local function main()
   redis.call('HSET', K('larry:run'), 'state', 'running', 'started_at', F(NOW))
   RUN.state = 'running'
   emit('run_created', {digest = RUN.digest, plan = RUN.plan, tasks = args.tasks})
+  if args.seen then
+    -- Nothing was left of the run: it is made anew under its name, in the epoch after the lost one.
+    emit('run_recovered', {epoch = tonumber(RUN.epoch), old_epoch = tonumber(RUN.epoch) - 1, sequence = 0,
+      seen = args.seen, voided = 0})
+  end
   lease_clear('creation', rec)
   redis.call('DEL', lease_key('creation'))
   for _, larry in ipairs(redis.call('SMEMBERS', K('larry:larrys'))) do
@@ -369,6 +378,11 @@ end
 
 local function main()
   load_run()
+  if ctx.seen then
+    require_history(false)
+    MEMBER = true
+  end
+  if RUN then bridge_absence() end
   local answers = {}
   local soonest = nil
   local again = args.only

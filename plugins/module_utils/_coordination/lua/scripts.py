@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from . import barrier, lease, phase, run, task, tokens
+from . import barrier, history, lease, phase, run, task, tokens
 from .core import CORE, DISPATCH
 from .graph import GRAPH
 
 _LOCKS = CORE + lease.LEASE + lease.LOCK
-_RUNS = CORE + lease.LEASE + lease.LOCK + GRAPH + tokens.TOKENS
+_RUNS = CORE + lease.LEASE + lease.LOCK + GRAPH + tokens.TOKENS + history.HISTORY
 
 SCRIPTS: dict[str, str] = {
     "lock_acquire": _LOCKS + lease.LOCK_ACQUIRE,
@@ -23,6 +23,7 @@ SCRIPTS: dict[str, str] = {
     "run_open": _RUNS + run.RUN_OPEN,
     "run_reopen": _RUNS + run.RUN_REOPEN,
     "run_finish": _RUNS + run.RUN_FINISH,
+    "run_recover": _RUNS + history.RUN_RECOVER,
     "run_delete": _RUNS + run.RUN_DELETE,
     "slot_take": _RUNS + run.SLOT_TAKE,
     "slot_leave": _RUNS + run.SLOT_LEAVE,
@@ -41,6 +42,7 @@ SCRIPTS: dict[str, str] = {
     "tokens_reserve": _RUNS + tokens.TOKENS_RESERVE,
     "tokens_settle": _RUNS + tokens.TOKENS_SETTLE,
     "event_publish": _RUNS + tokens.EVENT_PUBLISH,
+    "journal_deliver": _RUNS + history.JOURNAL_DELIVER,
 }
 
 for _name in SCRIPTS:

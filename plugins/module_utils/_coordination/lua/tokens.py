@@ -17,11 +17,16 @@ local function charge(larry, account, amount)
   redis.call('SET', K('tokens:' .. larry .. ':used'), redis.call('HGET', K('larry:tokens:' .. larry), 'used'))
 end
 
-local function drop_hold(id, hold)
+-- Many holds pass between a call and its repetition, so each one remembers its own calls (law 3), for longer than a
+-- call can be under way: what is over stays for ten minutes.
+local HOLD_MEMORY_US = 600 * 1000000
+local function keep_hold(id, hold) redis.call('HSET', K('larry:holds'), id, cjson.encode(hold)) end
+
+local function end_hold(id, hold)
   redis.call('HINCRBY', K('larry:tokens:' .. hold.larry), 'held', -hold.amount)
   redis.call('HINCRBY', K('larry:tokens:' .. hold.larry), 'held:' .. hold.account, -hold.amount)
-  redis.call('HDEL', K('larry:holds'), id)
-  untimer('hold', id)
+  hold.over = true
+  timer('hold', id, NOW + HOLD_MEMORY_US)
 end
 
 -- An expired hold is charged in full: the request may have been made.
@@ -29,7 +34,12 @@ TIMERS.hold = function(id)
   local kept = redis.call('HGET', K('larry:holds'), id)
   if not kept then return end
   local hold = cjson.decode(kept)
-  drop_hold(id, hold)
+  if hold.over then
+    redis.call('HDEL', K('larry:holds'), id)
+    return
+  end
+  end_hold(id, hold)
+  keep_hold(id, hold)
   charge(hold.larry, hold.account, hold.amount)
   emit('tokens_hold_expired', {larry = hold.larry, account = hold.account, amount = hold.amount})
 end
@@ -42,8 +52,9 @@ local function main()
     refuse('bad_amount', {amount = args.amount})
   end
   local key = K('larry:tokens:' .. args.larry)
-  local before = recall(key)
-  if before then return before end
+  -- guard: repeat. A hold is made once, also if the call comes again after many others.
+  local kept = redis.call('HGET', K('larry:holds'), ctx.op)
+  if kept then return cjson.decode(kept).reserved end
   tick()
   local fields = H(larry_key(args.larry))
   if not fields.limit then refuse('no_larry', {larry = args.larry}) end
@@ -62,8 +73,6 @@ local function main()
       limit = limit, drawn = drawn, reserve_left = pool - taken})
   end
   local hold = ctx.op
-  redis.call('HSET', K('larry:holds'), hold,
-    cjson.encode({larry = args.larry, account = args.account, amount = args.amount}))
   timer('hold', hold, NOW + args.hold_ms * 1000)
   redis.call('HINCRBY', key, 'held', args.amount)
   redis.call('HINCRBY', key, 'held:' .. args.account, args.amount)
@@ -73,8 +82,10 @@ local function main()
     redis.call('HINCRBY', key, 'drawn', draw)
     emit('tokens_reserve_deployed', {larry = args.larry, drawn = drawn + draw, left = pool - taken - draw})
   end
-  return remember(key, 16, {status = 'reserved', hold = hold, amount = args.amount, used = used,
-    held = held + args.amount, limit = limit, drawn = drawn + draw, reserve_left = pool - taken - draw})
+  local reply = {status = 'reserved', hold = hold, amount = args.amount, used = used, held = held + args.amount,
+    limit = limit, drawn = drawn + draw, reserve_left = pool - taken - draw}
+  keep_hold(hold, {larry = args.larry, account = args.account, amount = args.amount, reserved = reply})
+  return reply
 end
 """
 
@@ -84,21 +95,24 @@ local function main()
   if type(args.spent) ~= 'number' or args.spent < 0 or args.spent ~= math.floor(args.spent) then
     refuse('bad_amount', {amount = args.spent})
   end
-  local key = K('larry:tokens:' .. args.larry)
-  local before = recall(key)
-  if before then return before end
   tick()  -- a hold that expired is charged in full, whoever notices it first
   local kept = redis.call('HGET', K('larry:holds'), args.hold)
-  if not kept then refuse('no_hold', {hold = args.hold}) end
-  local hold = cjson.decode(kept)
-  if hold.larry ~= args.larry then refuse('no_hold', {hold = args.hold}) end
+  local hold = kept and cjson.decode(kept)
+  if not hold or hold.larry ~= args.larry then refuse('no_hold', {hold = args.hold}) end
+  -- guard: repeat. The same settlement sent again gets the first answer.
+  if hold.over then
+    if hold.settled and hold.op == ctx.op then return hold.settled end
+    refuse('no_hold', {hold = args.hold})
+  end
   -- guard: spent. What a request used beyond its hold is refused: the hold is the promise.
   if args.spent > hold.amount then refuse('over_hold', {hold = args.hold, amount = hold.amount, spent = args.spent}) end
-  drop_hold(args.hold, hold)
+  end_hold(args.hold, hold)
   charge(hold.larry, hold.account, args.spent)
   local used, held, drawn = budget(args.larry)
-  return remember(key, 16, {status = 'settled', spent = args.spent, used = used, held = held, drawn = drawn,
-    limit = tonumber(redis.call('HGET', larry_key(args.larry), 'limit'))})
+  hold.op, hold.settled = ctx.op, {status = 'settled', spent = args.spent, used = used, held = held, drawn = drawn,
+    limit = tonumber(redis.call('HGET', larry_key(args.larry), 'limit'))}
+  keep_hold(args.hold, hold)
+  return hold.settled
 end
 """
 
@@ -108,6 +122,11 @@ local function main()
   local key = K(ctx.member and 'larry:run' or 'larry:standalone')
   local before = recall(key, 'ops_event')
   if before then return before end
+  if ctx.member and args.journal then
+    -- Without a reply the caller writes it to its journal: the delivery must not publish it a second time.
+    redis.call('SADD', K('larry:published'), ctx.op)
+    redis.call('SADD', K('larry:extra'), 'larry:published')
+  end
   local data = {}
   ALERTS[args.event] = args.alert or ALERTS[args.event]
   emit(args.event, data, args.data)
