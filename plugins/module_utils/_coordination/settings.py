@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import re
 import typing as t
@@ -35,6 +36,11 @@ OPTIONS: dict[str, str] = {
 
 _KINDS = {"": "single", "+sentinel": "sentinel", "+cluster": "cluster"}
 _PORTS = {"single": 6379, "sentinel": 26379, "cluster": 6379}
+# Compiled here, so that a fork inherits them: it makes one call, and compiling costs more than the rest of the URL.
+_NO_BLANKS = re.compile(r"[\s\x00-\x1f]")
+_SERVICE = re.compile(r"[A-Za-z0-9._-]+")
+_ENDS_WITH_PORT = re.compile(r":[^]:]*$")  # the colons of [::1] are none
+_HOST = re.compile(r"[\w.:%-]+")
 _FORMS = (
     "embedded, redis://host:port/db, unix:///path, redis+sentinel://host:port,host:port/service/db or "
     "redis+cluster://host:port,host:port (rediss for TLS)"
@@ -65,6 +71,7 @@ class Address:
     shown: str = ""
 
     @classmethod
+    @functools.lru_cache(maxsize=16)
     def of(cls, url: str) -> Address:
         """The parts of a URL.
 
@@ -88,7 +95,7 @@ class Address:
             raise SettingsError(
                 f"The coordination server must be {_FORMS}; the scheme {parts.scheme or '(none)'} is not supported."
             )
-        if parts.fragment or re.search(r"[\s\x00-\x1f]", url):
+        if parts.fragment or _NO_BLANKS.search(url):
             raise ValueError
         login, _at, hosts = parts.netloc.rpartition("@")
         user, _colon, secret = login.partition(":")
@@ -114,7 +121,7 @@ class Address:
             )
         places = [urllib.parse.unquote(one) for one in parts.path.split("/")[1:]]
         service = places.pop(0) if kind == "sentinel" and places else ""
-        if kind == "sentinel" and not re.fullmatch(r"[A-Za-z0-9._-]+", service):
+        if kind == "sentinel" and not _SERVICE.fullmatch(service):
             raise SettingsError(
                 "A redis+sentinel:// URL names the service behind the hosts, as in "
                 "redis+sentinel://host-1:26379,host-2:26379/larry; letters, digits, dots, dashes and underscores."
@@ -130,10 +137,10 @@ class Address:
 
 def _host(text: str, port: int) -> tuple[str, int]:
     name, number = text, str(port)
-    if re.search(r":[^]:]*$", text):  # the colons of [::1] are none
+    if _ENDS_WITH_PORT.search(text):
         name, _colon, number = text.rpartition(":")
     name = name.strip("[]")
-    if not name or not number.isdigit() or not 0 < int(number) < 65536 or not re.fullmatch(r"[\w.:%-]+", name):
+    if not name or not number.isdigit() or not 0 < int(number) < 65536 or not _HOST.fullmatch(name):
         raise ValueError
     return name, int(number)
 
@@ -209,7 +216,7 @@ class Settings:
         server = str(value)
         read = {name: _typed(name, content) for name, content in options.items()}
         name = read.pop("prefix", prefix or "")
-        if re.search(r"[\s\x00-\x1f]", name):
+        if _NO_BLANKS.search(name):
             raise SettingsError("The prefix must not hold white space or control characters.")
         timing = {f"{one}_s": read.pop(one) for one in ("timeout", "patience") if one in read}
         if server == "embedded":
