@@ -289,7 +289,7 @@ def plan(directory: Path, url: str) -> None:
     row(
         "Ansible's own share of the execution",
         f"{100 * (execution - computing) / execution:.1f} %",
-        f"{execution - computing:.1f} s around {computing:.1f} s of computing: includes, facts, forks, the command's start",
+        f"{execution - computing:.1f} s around {computing:.1f} s of computing: forks, includes, facts, start-up",
     )
 
 

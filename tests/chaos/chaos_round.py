@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -564,6 +565,9 @@ class Round:
                 return
             if self.recovering.returncode == 0:
                 self.recoveries.append(time.monotonic())
+                # A pause came back whose end was in what was lost.
+                self.after(0.0, functools.partial(self.resume, "larry", sorted(self.plan["larrys"])))
+                self.after(0.0, functools.partial(self.resume, "thing", ["bridge"]))
             self.recovering = None
         with contextlib.suppress(redis.exceptions.RedisError), self.server.client() as client:
             record = client.hgetall(PREFIX + "larry:run")
@@ -650,32 +654,30 @@ class Round:
 
     def do_pause_and_resume(self, fault: Fault) -> Any:
         scope, names = ("larry", [sorted(self.plan["larrys"])[0]]) if fault.pick < 0.5 else ("thing", ["bridge"])
-        phases = PhaseService(Session(self.plain_settings(), Identity.of_process(os.getpid()), "operator"))
-
-        def turn(verb: str) -> None:
-            with contextlib.suppress(Exception):
-                phases.control(verb, scope, names, "chaos")
-
-        turn("pause")
-
-        def resume() -> None:
-            # Nobody must be left paused, whatever the server does at this moment.
-            for _ in range(100):
-                try:
-                    phases.control("resume", scope, names)
-                    return
-                except Exception:
-                    time.sleep(0.1)
-
-        self.after(fault.seconds, resume)
+        with contextlib.suppress(Exception):
+            self.operators_phases().control("pause", scope, names, "chaos")
+        self.after(fault.seconds, functools.partial(self.resume, scope, names))
         return names
+
+    def operators_phases(self) -> PhaseService:
+        """The operator's hand on pause and resume."""
+        return PhaseService(Session(self.plain_settings(), Identity.of_process(os.getpid()), "operator"))
+
+    def resume(self, scope: str, names: list[str]) -> None:
+        """Nobody must be left paused, whatever the server does at this moment."""
+        for _ in range(100):
+            try:
+                self.operators_phases().control("resume", scope, names)
+                return
+            except Exception:
+                time.sleep(0.1)
 
 
 def without_run(name: str) -> bool:
     """Keys of use without a run, which the clean-up of a run leaves alone."""
     short = name.removeprefix(PREFIX)
     return (
-        short.startswith(("larry:standalone", "larry:held:"))
+        short.startswith(("larry:standalone", "larry:lately", "larry:held:"))
         or "s-lock" in short
         or short.endswith(":gate")
         or ":arrival/gate/" in short

@@ -10,9 +10,9 @@
     python tests/guards/check.py --list             the guards that are found, without a run
 
 The product knows nothing of this: the texts of the scripts are exchanged in the process that runs the tests. Which test
-is directed at which guard stands in `directed.json`; a guard that is not in there is held against every test that
-reaches it. `covered.json` names guards that no test can tell apart, with the reason; where another guard covers one,
-both are taken out together and a test must fail.
+is directed at which guard stands in `directed.json`; a guard that is not in there survives, until `--record` has found
+a test among those that reach it. `covered.json` names guards that no test can tell apart, with the reason; where
+another guard covers one, both are taken out together and a test must fail.
 """
 
 from __future__ import annotations
@@ -54,8 +54,10 @@ DOCUMENT = ROOT / "docs" / "guards.md"
 ORIGINAL = dict(SCRIPTS)
 # A test that does not end within that time has failed: without a guard somebody can wait for ever.
 LONGEST_S = 10.0
-# Tests of keepers and whole commands run the scripts in other processes, where nothing is exchanged.
+# Tests of keepers and whole commands run the scripts in other processes, where nothing is exchanged; others have a
+# server of their own, or take long because they do much.
 ELSEWHERE = re.compile(r"test_keepers|test_secrets|hammering|whole_run|two_thousand|spent_and_held_never")
+ELSEWHERE_FIXTURES = frozenset(("processes", "durable", "valkey", "commands", "make_commands"))
 _CHANNEL = "guards:reached"
 
 
@@ -134,7 +136,13 @@ class Runner:
         self.server: Any = None
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        items[:] = [item for item in items if not ELSEWHERE.search(item.nodeid) and self.wanted.search(item.nodeid)]
+        items[:] = [
+            item
+            for item in items
+            if self.wanted.search(item.nodeid)
+            and not ELSEWHERE.search(item.nodeid)
+            and not ELSEWHERE_FIXTURES & set(getattr(item, "fixturenames", ()))
+        ]
 
     @pytest.fixture(autouse=True)
     def _see_server(self, request: pytest.FixtureRequest) -> None:
@@ -203,14 +211,18 @@ class Check:
             return
         for guard in self.guards:
             began = time.monotonic()
-            outcome, test = self._hold([guard])
             covered = self.covered.get(guard.id)
-            state = "SURVIVED" if outcome == "passed" else "killed"
-            detail = outcome
-            if covered is not None and state == "SURVIVED":
+            if covered is not None and not self.options.record:
                 state, detail, test = self._together(guard, covered)
-            elif covered is not None:
-                state, detail = "SURVIVED", "named in covered.json, but a test tells it apart: take it out there"
+            else:
+                outcome, test = self._hold([guard])
+                state, detail = ("SURVIVED", test or "") if outcome == "passed" else ("killed", outcome)
+                if state == "SURVIVED":
+                    test = None
+                if covered is not None and state == "SURVIVED":
+                    state, detail, test = self._together(guard, covered)
+                elif covered is not None:
+                    state, detail = "SURVIVED", f"covered.json says that no test tells it apart, but {test} does"
             self.results.append(
                 {"id": guard.id, "state": state, "how": detail, "test": test, "s": time.monotonic() - began}
             )
@@ -226,11 +238,11 @@ class Check:
             return "SURVIVED", "a guard that covered.json names is not there", None
         outcome, test = self._hold([guard, *others])
         if outcome == "passed":
-            return "SURVIVED", "also together with " + ", ".join(one.id for one in others), None
+            return "SURVIVED", f"together with {', '.join(one.id for one in others)}: {test}", None
         return "covered", covered["reason"], test
 
     def _hold(self, guards: list[Guard]) -> tuple[str, str | None]:
-        """Takes guards out and runs tests until one fails."""
+        """Takes guards out and runs the directed test; with `--record` others as well, until one fails."""
         changed = without(guards, ORIGINAL)
         known = self.directed.get(" + ".join(guard.id for guard in guards))
         if known in self.runner.items and self._is_sound(known):
@@ -238,6 +250,17 @@ class Check:
             outcome, _seconds = self.runner.run(known)
             if outcome != "passed":
                 return outcome, known
+        if self.options.record:
+            return self._search(guards, changed, known)
+        if known is None:
+            return "passed", "no directed test is known: run check.py --record"
+        if known not in self.runner.items:
+            return "passed", f"its directed test is not there any more: {known}"
+        if not self._is_sound(known):
+            return "passed", f"its directed test fails with every guard in place: {known}"
+        return "passed", f"its directed test passes without it: {known}"
+
+    def _search(self, guards: list[Guard], changed: dict[str, str], known: str | None) -> tuple[str, str | None]:
         crashed = None
         until = time.monotonic() + self.options.search_s
         for name in self._reaching(guards):
@@ -252,9 +275,7 @@ class Check:
                 return outcome, name
             if outcome != "passed" and crashed is None:
                 crashed = (outcome, name)
-                if not self.options.record:
-                    break
-        return crashed or ("passed", None)
+        return crashed or ("passed", "no test was found that fails without it")
 
     def _is_sound(self, name: str) -> bool:
         """True if the test passes with every guard in its place."""
@@ -269,7 +290,8 @@ class Check:
         """Tests that come to these guards; those that come to few others, the directed ones, first."""
         if self._reach is None:
             # Kept between runs: it changes only with the scripts and the tests.
-            content = [*ORIGINAL.values(), *(path.read_text() for path in sorted((ROOT / TESTS).glob("*.py")))]
+            files = [*sorted((ROOT / TESTS).glob("*.py")), *sorted(HERE.glob("*.py"))]
+            content = [*ORIGINAL.values(), *(path.read_text() for path in files)]
             digest = hashlib.sha256("".join([*content, self.options.tests]).encode()).hexdigest()[:16]
             kept = ROOT / ".cache" / f"guards-{digest}.json"
             if kept.exists():
@@ -280,7 +302,7 @@ class Check:
                 kept.write_text(json.dumps(self._reach))
             counts = collections.Counter(name for kept in self._reach.values() for name in kept)
             self._reach["*"].sort(key=lambda one: ("test_guards_" not in one, counts[one]))
-        names = {name for guard in guards for name in self._reach.get(guard.id, [])}
+        names = {name for guard in guards for name in self._reach.get(guard.id, [])} & set(self.runner.items)
         return [name for name in self._reach["*"] if name in names]
 
     def _record_reach(self) -> dict[str, list[str]]:
@@ -313,7 +335,7 @@ class Check:
 
     @staticmethod
     def _say(result: dict[str, Any]) -> None:
-        if result["state"] == "SURVIVED" or os.environ.get("GUARDS_VERBOSE"):
+        if result["state"] == "SURVIVED":
             print(f"{result['state']:9} {result['s']:5.1f} s  {result['id']}  [{result['how']}]", flush=True)
 
 

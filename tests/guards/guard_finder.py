@@ -11,8 +11,9 @@ A guard is what keeps a script from doing something. By form, in every function 
   true; of `a and b` each part is taken out for itself;
 - a comparison that is returned or kept (`return token == mine`): taken out, it is true;
 - `math.max` and `math.min`: taken out, one of the two sides alone;
-- the calls `require_...(...)`, `tick()`, `recall(...)` (then nothing is remembered) and `remember(...)` (then nothing
-  is kept).
+- the calls `require_...(...)`, `tick()`, those that look an operation up (`recall(...)`, `recall_lately()`,
+  `published(...)`: then nothing is remembered) and those that keep one (`remember(...)`, `remember_lately(...)`,
+  `note_published(...)`: then nothing is kept).
 
 No guards by this definition: what a script that changes nothing shows; an `if` that only fills the reply; the end of a
 loop or function because nothing is left to work on (`if not due then return end`); the question whether there is what
@@ -38,6 +39,9 @@ _COMPARISONS = frozenset(("==", "~=", "<", ">", "<=", ">="))
 _REPLY = re.compile(r"^(view|reply|answer|out)\b")
 _SHOWN = re.compile(r"_ms\b|math\.max\(0, math\.ceil\(")
 _MAIN = "main"
+# Law 3: what looks an operation up, and what keeps it, with the place of the reply among the arguments.
+_RECALLS = frozenset(("recall", "recall_lately", "published"))
+_REMEMBERS = {"remember": 3, "remember_lately": 1, "note_published": 2}
 
 
 @dataclass
@@ -194,15 +198,14 @@ class _Script:
                 name = node.children[0].name
                 if name.startswith("require_") or name == "tick":
                     yield "call", node.start, node.end, "", self._why(node) or _CALLS.get(name, "")
-                elif name == "remember":
+                elif name in _REMEMBERS:
                     yield "remember", node.start, node.end, "", self._why(node) or _CALLS["remember"]
                     alone.add(id(node.children[0]))
             elif node.kind == "call" and id(node) not in alone:
-                if node.name == "recall":
+                if node.name in _RECALLS:
                     yield "recall", node.start, node.end, "nil", self._why(node) or _CALLS["recall"]
-                elif node.name == "remember":
-                    # The reply is its third argument (after the key and the size).
-                    reply = self._text(node.children[3])
+                elif node.name in _REMEMBERS:
+                    reply = self._text(node.children[_REMEMBERS[node.name]])
                     yield "remember", node.start, node.end, f"({reply})", self._why(node) or _CALLS["remember"]
                 elif node.name in ("math.max", "math.min") and not _SHOWN.search(self._line(node)):
                     one, two = (self._text(part) for part in node.children[1:3])

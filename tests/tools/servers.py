@@ -399,33 +399,49 @@ class ThroughSentinels:
         raise AssertionError("no server says that it is the primary")
 
 
-def _start_sentinel(servers: Servers, replicas: int = 2, sentinels: int = 3) -> None:
-    program = valkey_program()
-    # Replicas follow at once and not after five seconds, and a lost link is noticed soon.
-    quick = ["repl-diskless-sync-delay 0", "repl-timeout 5", "repl-ping-replica-period 1"]
-    primary = servers.processes["primary"] = Process(program, servers.directory / "p", quick).start()
-    for number in range(replicas):
-        follows = [*quick, f"replicaof 127.0.0.1 {primary.port}"]
-        servers.processes[f"replica-{number + 1}"] = Process(program, servers.directory / f"r{number}", follows).start()
-    watches = [
-        f"sentinel monitor {SERVICE} 127.0.0.1 {primary.port} {sentinels // 2 + 1}",
+# Replicas follow at once and not after five seconds, and a lost link is noticed soon.
+QUICK = ["repl-diskless-sync-delay 0", "repl-timeout 5", "repl-ping-replica-period 1"]
+
+
+def watched(port: int, quorum: int) -> list[str]:
+    """The settings with which a Sentinel watches the primary at this port."""
+    return [
+        f"sentinel monitor {SERVICE} 127.0.0.1 {port} {quorum}",
         f"sentinel down-after-milliseconds {SERVICE} 1000",
         f"sentinel failover-timeout {SERVICE} 4000",
     ]
+
+
+def _start_sentinel(servers: Servers, replicas: int = 2, sentinels: int = 3) -> None:
+    program = valkey_program()
+    primary = servers.processes["primary"] = Process(program, servers.directory / "p", QUICK).start()
+    for number in range(replicas):
+        follows = [*QUICK, f"replicaof 127.0.0.1 {primary.port}"]
+        servers.processes[f"replica-{number + 1}"] = Process(program, servers.directory / f"r{number}", follows).start()
+    watches = watched(primary.port, sentinels // 2 + 1)
     for number in range(sentinels):
         one = Process(program, servers.directory / f"s{number}", watches, is_sentinel=True)
         servers.processes[f"sentinel-{number + 1}"] = one.start()
-    watching = [one for name, one in servers.processes.items() if name.startswith("sentinel")]
-    hosts = ",".join(f"127.0.0.1:{one.port}" for one in watching)
+    hosts = ",".join(f"127.0.0.1:{one.port}" for one in sentinels_of(servers))
     servers.connection = {"url": f"redis+sentinel://{hosts}/{SERVICE}/0"}
     servers.make_client = ThroughSentinels(servers)
-    wait_for(lambda: all(_knows(one, replicas, sentinels) for one in watching), "the Sentinels to know each other")
+    wait_until_whole(servers)
+
+
+def sentinels_of(servers: Servers) -> list[Process]:
+    """The Sentinels among the processes."""
+    return [one for name, one in servers.processes.items() if name.startswith("sentinel")]
+
+
+def wait_until_whole(servers: Servers) -> None:
+    """Wait until the Sentinels know each other and every replica, and the replicas follow."""
+    watching = sentinels_of(servers)
+    replicas = [one for name, one in servers.processes.items() if name.startswith("replica")]
     wait_for(
-        lambda: all(
-            one.client().info("replication").get("master_link_status") == "up"
-            for name, one in servers.processes.items()
-            if name.startswith("replica")
-        ),
+        lambda: all(_knows(one, len(replicas), len(watching)) for one in watching), "the Sentinels to know each other"
+    )
+    wait_for(
+        lambda: all(one.client().info("replication").get("master_link_status") == "up" for one in replicas),
         "the replicas to follow",
     )
 

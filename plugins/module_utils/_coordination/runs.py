@@ -13,7 +13,7 @@ import typing as t
 import uuid
 
 from .definition import capabilities, load_steps
-from .errors import NotJoined, Refused, RunConflict, SettingsError
+from .errors import HistoryLost, NotJoined, Refused, RunConflict, SettingsError
 from .history import Seen, forget_loss, forget_run, known_of
 from .keeper import ensure_keeper
 from .locks import duration
@@ -139,6 +139,8 @@ class RunService:
                 if status == "finished" and archive is not None:
                     try:
                         archive({**self.look(), "id": view["run"]})
+                    except HistoryLost:
+                        raise
                     except NotJoined:
                         continue  # another controller was faster: it has archived and deleted the run
                 if self._delete(plan, view["run"]):

@@ -197,7 +197,7 @@ class Session:
         if reply.get("refused") and reply["status"] in ("no_run", "not_joined"):
             raise not_joined(self, reply)
         if reply.get("refused") and reply["status"] == "other_epoch":
-            raise Refused(
+            raise NotJoined(
                 f"The run {reply.get('run')} was recovered after the server had lost a part of its history: it is in "
                 f"epoch {reply.get('epoch')} now, and this controller joined it before; start the controller again.",
                 **reply,

@@ -134,6 +134,20 @@ local function remember(key, size, reply, field)
   return reply
 end
 
+-- Law 3 where many other calls can pass between a call and its repetition: the answers of the last minute at least.
+-- The keys have the minute in their names and expire.
+local LATELY_US = 60 * 1000000
+local function lately(minutes_ago) return K('larry:lately:' .. F(math.floor(NOW / LATELY_US) - minutes_ago)) end
+local function recall_lately()
+  local kept = redis.call('HGET', lately(0), ctx.op) or redis.call('HGET', lately(1), ctx.op)
+  return kept and cjson.decode(kept) or nil
+end
+local function remember_lately(reply)
+  redis.call('HSET', lately(0), ctx.op, cjson.encode(reply))
+  redis.call('PEXPIRE', lately(0), 2 * LATELY_US / 1000)
+  return reply
+end
+
 local function load_run()
   local run = H(K('larry:run'))
   if run.id then RUN = run end
@@ -151,7 +165,6 @@ local function missing_history(seen)
     if (RUN.seq_at or '0') ~= seen.at then return 'diverged' end
     return nil
   end
-  if entry == 0 then return nil end
   -- The log has grown since; the entry that was seen must be in it, of that moment.
   local found = redis.call('XRANGE', K('larry:log'), seen.seq .. '-0', seen.seq .. '-0')
   if not found[1] or not string.find(found[1][2][2], '"timestamp":"' .. iso(tonumber(seen.at)) .. '"', 1, true) then

@@ -48,6 +48,17 @@ local function bridge(last, gap)
   emit('server_away', {since = iso(last), seconds = math.floor(gap / 1000) / 1000, kept = kept})
 end
 
+-- Operation ids of events, with their answers. They are kept with the run, since a journal can be delivered late.
+local function published(op)
+  local kept = redis.call('HGET', K('larry:published'), op)
+  return kept and cjson.decode(kept) or nil
+end
+
+local function note_published(op, reply)
+  redis.call('HSET', K('larry:published'), op, cjson.encode(reply))
+  redis.call('SADD', K('larry:extra'), 'larry:published')
+end
+
 bridge_absence = function()
   if RUN.state ~= 'running' then return end
   local last = tonumber(RUN.alive_at or '0')
@@ -104,8 +115,7 @@ local function main()
       why = missing_history(seen)
     end
   end
-  if not why and args.force then why = 'force' end
-  if not why then view.status = 'whole'; return view end
+  if not why and not args.force then view.status = 'whole'; return view end
   -- What followed this finished run is gone: the caller replaces it as it would otherwise, under the lost run's name.
   if RUN.state == 'finished' then view.status = 'finished'; return view end
   -- guard: clock. Fences are at least the time, so it must have come to where the lost history ended (law 2).
@@ -124,7 +134,7 @@ local function main()
   for _, controller in ipairs(redis.call('HKEYS', K('larry:controllers'))) do
     for _, resource in ipairs(redis.call('SMEMBERS', K('larry:held:' .. controller))) do
       local rec = H(lease_key(resource))
-      if rec.token and rec.controller == controller and void(resource, rec) then voided = voided + 1 end
+      if rec.token and void(resource, rec) then voided = voided + 1 end
     end
   end
   redis.call('DEL', K('larry:controllers'))
@@ -150,7 +160,7 @@ local function take(rec)
   -- A figure of progress means something only for whoever holds the task still.
   local task = H(task_key(rec.task))
   local state, lease = lease_look('task/' .. rec.task, 'task:lock:' .. rec.task)
-  if not task.larry or state ~= 'held' or lease.fence ~= rec.fence or lease.controller ~= rec.controller then return end
+  if state ~= 'held' or lease.fence ~= rec.fence or lease.controller ~= rec.controller then return end
   local percent = math.max(0, math.min(100, rec.percent))
   task_partial(rec.task, task, math.floor(tonumber(task.weight) * percent / 100))
   tell('progress_update', {larry = task.larry, progress = set_public_progress(task.larry, H(larry_key(task.larry))),
@@ -161,11 +171,12 @@ local function main()
   require_member()
   -- The log of a finished run is closed; the next run takes them.
   if RUN.state ~= 'running' then refuse('not_running', {run = RUN.id, state = RUN.state}) end
-  redis.call('SADD', K('larry:extra'), 'larry:published', 'larry:bell:events')
+  redis.call('SADD', K('larry:extra'), 'larry:bell:events')
   local taken = 0
   for _, rec in ipairs(args.records) do
-    if redis.call('SADD', K('larry:published'), rec.op) == 1 then
+    if not published(rec.op) then
       take(rec)
+      note_published(rec.op, {status = 'published'})
       taken = taken + 1
     end
   end

@@ -145,7 +145,7 @@ local function main()
   local name, slots = args.name, args.slots
   local key = K('larry:lock:' .. name)
   local lock = H(key)
-  local before = recall(key)
+  local before = recall(key) or recall_lately()
   if before then
     -- A repeated acquire is answered as the first time, unless the lease is gone since.
     local state, rec = lease_look(lock_resource(name, before.slot), lock_public(name, slots, before.slot))
@@ -195,7 +195,7 @@ local function main()
   redis.call('HINCRBY', key, 'acquisitions', 1)
   redis.call('PERSIST', key)
   emit('lease_acquired', {resource = 'lock:' .. name, holder = args.owner, fence = fence, slot = free.slot})
-  return remember(key, 16, {status = 'held', fence = fence, deadline = deadline, slot = free.slot})
+  return remember(key, 16, remember_lately({status = 'held', fence = fence, deadline = deadline, slot = free.slot}))
 end
 """
 

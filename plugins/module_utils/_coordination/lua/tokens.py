@@ -119,20 +119,19 @@ end
 EVENT_PUBLISH = r"""
 local function main()
   if ctx.member then require_member() end
-  local key = K(ctx.member and 'larry:run' or 'larry:standalone')
-  local before = recall(key, 'ops_event')
+  local before
+  if ctx.member then before = published(ctx.op) else before = recall_lately() end
   if before then return before end
-  if ctx.member and args.journal then
-    -- Without a reply the caller writes it to its journal: the delivery must not publish it a second time.
-    redis.call('SADD', K('larry:published'), ctx.op)
-    redis.call('SADD', K('larry:extra'), 'larry:published')
-  end
   local data = {}
   ALERTS[args.event] = args.alert or ALERTS[args.event]
   emit(args.event, data, args.data)
   ring('events')
-  if ctx.member then redis.call('SADD', K('larry:extra'), 'larry:bell:events') end
-  return remember(key, 16, {status = 'published', id = data.id, timestamp = data.timestamp,
-    channel = K(ALERTS[args.event] and 'larry:alerts' or 'larry:coordination')}, 'ops_event')
+  local reply = {status = 'published', id = data.id, timestamp = data.timestamp,
+    channel = K(ALERTS[args.event] and 'larry:alerts' or 'larry:coordination')}
+  if not ctx.member then return remember_lately(reply) end
+  redis.call('SADD', K('larry:extra'), 'larry:bell:events')
+  -- Without this reply the caller writes the event to its journal: the delivery must not publish it a second time.
+  note_published(ctx.op, reply)
+  return reply
 end
 """
