@@ -7,6 +7,11 @@ CONTROLLERS ?=
 PLAN ?=
 ARGS ?=
 PYTHON ?=
+# Settings of make chaos
+SEED ?=
+MINUTES ?= 5
+TASKS ?=
+FAULTS ?=
 
 # Relative on purpose: a checkout may lie in a path with spaces.
 FIND_PYTHON = PYTHON='$(PYTHON)' sh scripts/find_python.sh
@@ -21,7 +26,8 @@ export LC_ALL := C.UTF-8
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run status redis bench test lint sanity unit integration molecule drift build docs changelog lock format clean distclean setup setup-test
+.PHONY: help run status redis bench bench-all test lint sanity unit integration servers model guards chaos molecule drift
+.PHONY: build docs changelog lock format clean distclean setup setup-test setup-bench
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "; print "Targets:"} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
@@ -33,6 +39,9 @@ setup:
 
 setup-test:
 	@$(BOOTSTRAP) test
+
+setup-bench:
+	@$(BOOTSTRAP) bench
 
 run: setup ## Run the plan: set-up, one controller for each Larry, live view, report (CONTROLLERS, PLAN, ARGS)
 	@$(IN_RUN) .venv/bin/python scripts/launch.py $(if $(CONTROLLERS),--controllers '$(CONTROLLERS)') $(if $(PLAN),--plan '$(PLAN)') $(ARGS)
@@ -46,7 +55,10 @@ redis: setup ## Open a prompt on the data of the last run (ARGS="GET phase:larry
 bench: setup ## Measure the collection against debug, command and remote modules (ARGS)
 	@$(IN_RUN) .venv/bin/python tests/bench/run.py $(ARGS)
 
-test: setup-test ## Run every check: lint, docs, sanity, drift, unit, integration, molecule, other ansible-cores
+bench-all: setup-bench ## Measure it beside other task queues, locks and barriers, about 90 minutes (ARGS=--short: five)
+	@PATH="$$PWD/.venv-bench/bin:$$PATH" .venv-bench/bin/python tests/bench/everything.py $(ARGS)
+
+test: setup-test ## Run every check: lint, docs, sanity, drift, unit, integration, model, guards, chaos, molecule, other ansible-cores
 	@$(STAGES) all $(ARGS)
 
 lint: setup-test ## ruff, yamllint, ansible-lint (production profile) and antsibull-docs
@@ -60,6 +72,18 @@ unit: setup-test ## Unit tests (ARGS are handed to pytest)
 
 integration: setup-test ## Integration tests with a real Valkey (ARGS are handed to pytest)
 	@$(STAGES) integration $(if $(ARGS),-- $(ARGS))
+
+servers: setup-test ## The protocol's tests on every kind of server: alone, TLS, users, Sentinel, Cluster, Redis (ARGS)
+	@.venv-test/bin/python tests/tools/every_server.py $(ARGS)
+
+model: setup-test ## Random histories of three clients against a model, on a real server (MODEL_EXAMPLES=2500 for the long form)
+	@$(STAGES) model $(if $(ARGS),-- $(ARGS))
+
+guards: setup-test ## Take each guard out of the scripts in turn: a test must fail (ARGS="--document" writes docs/guards.md)
+	@.venv-test/bin/python tests/guards/check.py $(ARGS)
+
+chaos: setup-test ## Run under faults and check every history (SEED, MINUTES, TASKS, FAULTS, ARGS)
+	@.venv-test/bin/python tests/chaos/run.py --forms library,controllers --minutes '$(MINUTES)' $(if $(SEED),--seed '$(SEED)') $(if $(TASKS),--tasks '$(TASKS)') $(if $(FAULTS),--faults '$(FAULTS)') $(ARGS)
 
 molecule: setup-test ## The roles under molecule, verified with testinfra
 	@$(STAGES) molecule

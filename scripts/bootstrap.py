@@ -47,6 +47,7 @@ class Environment:
 ENVIRONMENTS: dict[str, Environment] = {
     "run": Environment(".venv", "requirements/run.txt", ("3.11", "3.12", "3.13"), 150),
     "test": Environment(".venv-test", "requirements/test.txt", ("3.11", "3.12", "3.13"), 500),
+    "bench": Environment(".venv-bench", "requirements/bench.txt", ("3.11", "3.12", "3.13"), 250),
     "core-2.17": Environment(".venv-core-2.17", "requirements/core-2.17.txt", ("3.11", "3.12", "3.13"), 200),
     "core-2.18": Environment(".venv-core-2.18", "requirements/core-2.18.txt", ("3.11", "3.12", "3.13"), 200),
     "core-newest": Environment(".venv-core-newest", "requirements/core-newest.txt", ("3.12", "3.13", "3.14"), 200),

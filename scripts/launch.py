@@ -37,6 +37,7 @@ except ModuleNotFoundError as error:
 
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.connection import connect  # noqa: E402
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.errors import CoordinationError  # noqa: E402
+from ansible_collections.cortex.larry.plugins.module_utils._coordination.fallback import on_embedded  # noqa: E402
 from ansible_collections.cortex.larry.plugins.module_utils._plan import PlanError, load_plan  # noqa: E402
 
 
@@ -45,7 +46,7 @@ def main(words: list[str]) -> int:
     options = arguments.parse(words, __doc__)
     try:
         plan = load_plan(options.plan)
-        settings = arguments.settings_for(plan, options.extra_vars)
+        settings = arguments.settings_for(plan, options)
         commands = arguments.commands(plan, options)
         if settings.server == "embedded":
             connect(settings)  # starts the server, and keeps it while this process lives
@@ -69,7 +70,8 @@ def main(words: list[str]) -> int:
             threading.Thread(target=follow, args=(team, settings, told), daemon=True).start()
             watch(team, told, view)
     model = ending.read_result(plan, directory, team.run)
-    print("", *ending.closing_lines(plan, directory, team.run, model), sep="\n")
+    settings = on_embedded(settings) if team.fell_back else settings
+    print("", *ending.closing_lines(plan, settings, directory, team.run, model), sep="\n")
     ending.print_failures([one for one in team.controllers if one.runner.rc != 0 and not team.stopped_by])
     unmet = model is not None and any(one["state"] == "unmet" for one in model["criteria"])
     return team.exit_code() or (2 if unmet and plan.canonical()["fail_on"] == "unmet" else 0)

@@ -60,6 +60,7 @@ from ansible.utils.color import stringc
 from ansible_collections.cortex.larry.plugins.callback.progress import field_of, module_of
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.errors import CoordinationError
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.events import EventService
+from ansible_collections.cortex.larry.plugins.module_utils._coordination.fallback import on_embedded
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.identity import Controller
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.session import Session
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.settings import Settings
@@ -263,6 +264,8 @@ class CallbackModule(Default):
                 return templar.template(variables[name]) if variables.get(name) is not None else None
 
             settings = settings_of(with_sources(parameters, variable))
+            if found.get("fallback"):  # the server did not answer, and the controller uses the embedded one
+                settings = on_embedded(settings)
             file = sent.get("plan_file") or variable("larry_plan_file")
             plan = load_plan(str(file)).canonical() if file else None
         except Exception as error:  # then the output stays that of the default callback

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import sys
@@ -15,7 +14,9 @@ from typing import Any
 
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.settings import Settings
 from ansible_collections.cortex.larry.plugins.module_utils._plan import Plan
-from ansible_collections.cortex.larry.plugins.module_utils.options import settings_of, with_sources
+from ansible_collections.cortex.larry.plugins.module_utils.options import SOURCES, settings_of, with_sources
+
+from .variables import variables_of
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_PLAN = ROOT / "inventories" / "embedded" / "three-larrys.larry.yml"
@@ -91,13 +92,18 @@ def environment() -> dict[str, str]:
     return added
 
 
-def settings_for(plan: Plan, extra_vars: list[str]) -> Settings:
-    """How to reach the plan's server, also where -e or the environment names another one, a prefix or a password."""
-    variables: dict[str, Any] = {"larry_redis": plan.connection, "larry_prefix": plan.prefix}
-    for text in extra_vars:
-        if text.lstrip().startswith("{"):
-            with contextlib.suppress(ValueError):
-                variables |= json.loads(text)
-        else:
-            variables |= dict(pair.split("=", 1) for pair in text.split() if "=" in pair)
+def settings_for(plan: Plan, options: argparse.Namespace) -> Settings:
+    """How to reach the plan's server, as the modules do it: from the plan, variables beside it, -e and the environment.
+
+    Where Ansible cannot say what the variables are, from the plan and the environment alone.
+    """
+    handed_on = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    handed_on.add_argument("-e", "--extra-vars", action="append", default=[])
+    given = [*options.extra_vars, *handed_on.parse_known_args(options.more)[0].extra_vars]
+    names = [variable for variable, _environment in SOURCES.values()]
+    variables: dict[str, Any] | None = variables_of(
+        str(plan.path), next(iter(plan.larrys)), given, names, os.environ | environment()
+    )
+    if variables is None:
+        variables = {"larry_redis": plan.connection, "larry_prefix": plan.prefix}
     return settings_of(with_sources({}, variables.get))

@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cortex.larry.plugins.module_utils._coordination.settings import Settings
 from ansible_collections.cortex.larry.plugins.module_utils._plan import Plan
 from ansible_collections.cortex.larry.plugins.module_utils._report import (
     ReportError,
@@ -37,8 +38,10 @@ def read_result(plan: Plan, directory: Path, run: str | None) -> dict[str, Any] 
     return model if model["run"]["id"] == run else None
 
 
-def closing_lines(plan: Plan, directory: Path, run: str | None, model: dict[str, Any] | None) -> list[str]:
-    """What is said when the controllers have ended."""
+def closing_lines(
+    plan: Plan, settings: Settings, directory: Path, run: str | None, model: dict[str, Any] | None
+) -> list[str]:
+    """What is said when the controllers have ended; `settings` are those of the server that they used."""
     lines = []
     if model is not None:
         counts = Counter(task["status"] for task in model["tasks"].values())
@@ -47,7 +50,7 @@ def closing_lines(plan: Plan, directory: Path, run: str | None, model: dict[str,
     elif run is not None:
         lines.append(f"Report     none was written for the run {run}")
     if run is not None:
-        lines.append(f"Server     {ask_server(plan)}")
+        lines.append(f"Server     {ask_server(plan, settings)}")
     if run is not None and (model is None or model["run"]["state"] != "finished"):
         lines.append(f"Resume     the run {run} is not finished; the same command goes on with it")
     if model is not None:
@@ -73,11 +76,11 @@ def criteria_lines(criteria: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def ask_server(plan: Plan) -> str:
+def ask_server(plan: Plan, settings: Settings) -> str:
     """The command that asks the server of this plan; it holds no password."""
-    key = f"{plan.prefix}phase:{next(iter(plan.larrys))}:status"
+    key = f"{settings.prefix}phase:{next(iter(plan.larrys))}:status"
     make = "make" if Path.cwd() == ROOT else f"make -C {shlex.quote(shown(ROOT))}"
-    where = "" if plan.connection == "embedded" else "LARRY_REDIS=<URL of the plan's server> "
+    where = "" if settings.server == "embedded" else "LARRY_REDIS=<URL of the plan's server> "
     return f'{where}{make} redis ARGS="GET {key}"'
 
 

@@ -63,6 +63,7 @@ class Controller:
                 self.pass_on(self.team.stopped_by)
         if event.get("event") == "runner_on_ok" and about.get("resolved_action") == "cortex.larry.run":
             self.team.run = result.get("run") or self.team.run
+            self.team.fell_back |= bool(result.get("fallback"))
             self.team.joined.set()
         if event.get("event") in ("runner_on_failed", "runner_on_unreachable") and not about.get("ignore_errors"):
             said = result.get("msg") or result.get("stderr") or result.get("censored") or "it failed without a message"
@@ -89,6 +90,7 @@ class Team:
 
     def __init__(self, commands: dict[str, list[str]], directory: Path, private: Path) -> None:
         self.run: str | None = None
+        self.fell_back = False  # the controller uses the embedded server, since the plan's did not answer
         self.joined = threading.Event()
         self.stopped_by = 0
         self.patience_ends = self.insist_at = 0.0

@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.errors import CoordinationError
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.events import EventService
+from ansible_collections.cortex.larry.plugins.module_utils._coordination.fallback import on_embedded
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.identity import Controller as Identity
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.session import Session
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.settings import Settings
@@ -26,6 +27,7 @@ GIVE_UP_WITHIN_S = 5.0
 def follow(team: Team, settings: Settings, told: queue.Queue[Any]) -> None:
     """Puts each event of the run into `told` as it comes, and a sentence if the server does not answer. A thread."""
     team.joined.wait()
+    settings = on_embedded(settings) if team.fell_back else settings
     service = EventService(Session(settings, Identity.of_process(os.getpid()), "launcher", member=True))
     since, silent = "0", False
     while True:

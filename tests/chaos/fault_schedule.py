@@ -32,10 +32,9 @@ GROUPS: dict[str, list[str]] = {
     "server": ["kill_server", "pause_server", "script_flush"],
     "clock": ["clock_forward", "clock_back"],
     "operators": ["delete_task_lock", "set_task_lock", "delete_lock", "pause_and_resume"],
-    # What loses history on the server. Off unless named: the product must detect it and open a new epoch.
+    # What loses history on the server: the clients must notice it, and an operator opens a new epoch.
     "history": ["truncate", "older_snapshot", "flushall"],
 }
-DEFAULT = [group for group in GROUPS if group != "history"]
 
 # Faults for each 1,000 tasks, by group. A fault of a process or the server costs a TTL or more, one of a call little.
 PER_1000 = {"calls": 66, "network": 2, "processes": 12, "server": 4, "clock": 2, "operators": 16, "history": 3}
@@ -92,13 +91,13 @@ class Fault:
 
 
 def wanted_kinds(text: str) -> list[str]:
-    """Kinds of a comma-separated list of kinds and groups; `all` is every group but `history`; `-name` takes away."""
+    """Kinds of a comma-separated list of kinds and groups; `all` is every one; `-name` takes away."""
     chosen: list[str] = []
     for word in [one.strip() for one in text.split(",") if one.strip()]:
         take = not word.startswith("-")
         name = word.lstrip("-")
         if name in ("all", "none"):
-            found = [kind for group in DEFAULT for kind in GROUPS[group]] if name == "all" else []
+            found = [kind for kinds in GROUPS.values() for kind in kinds] if name == "all" else []
         elif name in GROUPS:
             found = GROUPS[name]
         elif any(name in kinds for kinds in GROUPS.values()):
@@ -107,7 +106,7 @@ def wanted_kinds(text: str) -> list[str]:
             known = ", ".join([*GROUPS, *(kind for kinds in GROUPS.values() for kind in kinds)])
             raise SystemExit(f"There is no fault {name}; there are: all, none, {known}.")
         if not chosen and not take:
-            chosen = [kind for group in DEFAULT for kind in GROUPS[group]]
+            chosen = [kind for kinds in GROUPS.values() for kind in kinds]
         chosen = [kind for kind in chosen if kind not in found] + (found if take else [])
     return chosen
 

@@ -298,6 +298,7 @@ class _Script:
 
 
 _CALLS = {
+    "require_history": "only who has seen no more than there is",
     "require_member": "only who has joined the run there is",
     "require_slot": "only who holds the slot",
     "tick": "what is due is worked off first",

@@ -87,6 +87,7 @@ def valkey_server() -> Iterator[Server]:
     if kind != "valkey":
         try:
             started = servers.start(kind)
+            servers.let_be(started)
         except servers.NotHere as error:
             pytest.skip(str(error))
         try:

@@ -193,6 +193,22 @@ class Lock:
                 del self.slot[slot]
 
 
+@dataclass
+class Hold:
+    """Tokens that are held until a time; each remembers its own calls."""
+
+    amount: int
+    until: int
+    made: Reply
+    over: bool = False
+    settled_by: str = ""
+    settled: Reply = field(default_factory=dict)
+
+    def end(self, now: int) -> None:
+        """It is over, and remembered for ten minutes."""
+        self.over, self.until = True, now + 600_000
+
+
 class Budget:
     """One Larry's tokens (law 8); the pool is shared, as a list of one number left."""
 
@@ -201,28 +217,33 @@ class Budget:
         self.accounts = accounts
         self.pool = pool
         self.used = self.drawn = 0
-        self.holds: dict[str, tuple[int, int]] = {}  # hold -> amount, until
-        self.memory = Memory(16)
+        self.known: dict[str, Hold] = {}  # each under the operation that made it
+
+    @property
+    def holds(self) -> dict[str, Hold]:
+        """The holds that are not over."""
+        return {name: hold for name, hold in self.known.items() if not hold.over}
 
     @property
     def held(self) -> int:
         """Tokens that are held now."""
-        return sum(amount for amount, _until in self.holds.values())
+        return sum(hold.amount for hold in self.holds.values())
 
     def expire(self, now: int) -> None:
-        """A hold that nobody settled is charged in full."""
-        for hold, (amount, until) in list(self.holds.items()):
-            if until <= now:
-                del self.holds[hold]
-                self.used += amount
+        """A hold that nobody settled is charged in full; one that is over is forgotten after ten minutes."""
+        for name, hold in list(self.known.items()):
+            if hold.until <= now and hold.over:
+                del self.known[name]
+            elif hold.until <= now:
+                hold.end(now)
+                self.used += hold.amount
 
     def reserve(self, account: str, amount: float, until: int, operation: str, tick: Callable[[], None]) -> Reply:
         """Never more than the limit and what was drawn from the pool. `tick` lets every Larry's holds expire."""
         if amount < 1 or amount != int(amount):
             return {"status": "bad_amount"}
-        before = self.memory.recall(operation)
-        if before:
-            return before
+        if operation in self.known:
+            return self.known[operation].made
         tick()
         if account not in self.accounts:
             return {"status": "no_account"}
@@ -233,24 +254,26 @@ class Budget:
             return {"status": "over_budget"}
         self.drawn += draw
         self.pool[0] -= draw
-        self.holds[operation] = (int(amount), until)
-        return self.memory.remember(operation, {"status": "reserved", "hold": operation, "drawn": self.drawn})
+        made = {"status": "reserved", "hold": operation, "drawn": self.drawn}
+        self.known[operation] = Hold(int(amount), until, made)
+        return made
 
-    def settle(self, hold: str, spent: float, operation: str, tick: Callable[[], None]) -> Reply:
+    def settle(self, name: str, spent: float, operation: str, now: int, tick: Callable[[], None]) -> Reply:
         """Charges what was used, at most what was held, while it is held."""
         if spent < 0 or spent != int(spent):
             return {"status": "bad_amount"}
-        before = self.memory.recall(operation)
-        if before:
-            return before
         tick()
-        if hold not in self.holds:
+        hold = self.known.get(name)
+        if hold is None:
             return {"status": "no_hold"}
-        if spent > self.holds[hold][0]:
+        if hold.over:
+            return hold.settled if hold.settled_by == operation else {"status": "no_hold"}
+        if spent > hold.amount:
             return {"status": "over_hold"}
-        del self.holds[hold]
+        hold.end(now)
         self.used += int(spent)
-        return self.memory.remember(operation, {"status": "settled", "used": self.used})
+        hold.settled_by, hold.settled = operation, {"status": "settled", "used": self.used}
+        return hold.settled
 
 
 @dataclass
@@ -372,6 +395,7 @@ class Task:
     controller: str = ""
     not_before: int | None = None
     lease: Lease | None = None
+    renewed: bool = False  # by the keeper of its controller
     completions: int = 0
     memory: Memory = field(default_factory=lambda: Memory(4))
     told: set[str] = field(default_factory=set)  # settled parents that it has heard of
@@ -578,6 +602,7 @@ class Run:
             hard = self.keys.now + self.deadline
             task.lease = Lease(controller, task.fence, min(self.keys.now + ttl, hard), ttl, public, worker.larry, hard)
             self.leases.write(task.lease)
+            task.renewed = True
             return worker.memory.remember(
                 operation, {"status": "claimed", "task": task.id, "fence": task.fence, "attempt": task.attempt}
             )
@@ -625,16 +650,18 @@ class Run:
                 else:
                     self.slots[name] = None
         for task in self.tasks.values():
-            if task.lease and task.controller == controller and self._observe(task):
+            if task.lease and task.renewed and task.controller == controller and self._observe(task):
                 self.leases.extend(task.lease, task.lease.ttl)
         self.tick()
 
     def gone(self, controller: str) -> None:
-        """A controller ended: everything that it held is given up at once."""
+        """A controller ended: everything that it held is given up at once; what was revoked ends by itself."""
         for name, slot in self.slots.items():
             if slot and slot.owner == controller and self.leases.held(slot):
                 self.slots[name] = None
         for task in self.tasks.values():
+            if task.controller == controller:
+                task.renewed = False
             if task.lease and task.controller == controller and self.leases.held(task.lease):
                 self.leases.clear(task.lease)
                 task.lease = None

@@ -24,7 +24,7 @@ import redis
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from servers import start_valkey
-from virtual_time import Clock, timed_scripts
+from virtual_time import Clock, load_scripts, timed_scripts
 
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.connection import disconnect
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.errors import NotJoined
@@ -320,7 +320,7 @@ class BudgetMachine(RunMachine):
         def call() -> None:
             expected = {"status": "not_joined"}
             if client != "c":
-                expected = self.budgets[larry].settle(hold, spent, operation, self.expire)
+                expected = self.budgets[larry].settle(hold, spent, operation, self.clock.now_ms, self.expire)
             same(
                 self.call(client, "tokens_settle", {"larry": larry, "hold": hold, "spent": spent}, operation), expected
             )
@@ -447,16 +447,32 @@ class TaskMachine(RunMachine):
         expected = self.run.checkpoint(client, task, fence)
         same(self.call(client, "task_checkpoint", {"task": task, "fence": str(fence)}), expected)
 
+    outcomes = st.sampled_from(("completed", "completed", "completed", "failed", "skipped"))
+
     @precondition(lambda self: self.claims)
     @rule(
         ago=st.integers(0, 3),
         client=st.sampled_from((None, None, None, None, *CLIENTS)),
-        outcome=st.sampled_from(("completed", "completed", "completed", "failed", "skipped")),
+        outcome=outcomes,
         retry=st.booleans(),
     )
     def settle(self, ago: int, client: str | None, outcome: str, retry: bool) -> None:
         who, task, fence = self.claims[-1 - ago % len(self.claims)]
-        client = client or who
+        self._settle(client or who, task, fence, outcome, retry)
+
+    def overtaken(self) -> list[tuple[str, str, int]]:
+        """Claims whose task the same controller has claimed again since."""
+        last = {(who, task): fence for who, task, fence in self.claims}
+        return [claim for claim in self.claims if last[claim[:2]] != claim[2]]
+
+    @precondition(lambda self: self.overtaken())
+    @rule(ago=st.integers(0, 1), outcome=outcomes)
+    def settle_too_late(self, ago: int, outcome: str) -> None:
+        """The result of an attempt arrives that had lapsed before its own controller made the next one."""
+        late = self.overtaken()
+        self._settle(*late[-1 - ago % len(late)], outcome, False)
+
+    def _settle(self, client: str, task: str, fence: int, outcome: str, retry: bool) -> None:
         operation = self.operation()
         arguments = {
             "task": task, "fence": str(fence), "outcome": outcome, "worker": "w", "retry": retry or None,
@@ -647,6 +663,7 @@ def test_histories_keep_the_laws(server: Settings, name: str) -> None:
     machine = MACHINES[name]
     seed(SEED)(machine)
     with timed_scripts():
+        load_scripts(Machine.plain)
         run_state_machine_as_test(
             machine,
             settings=settings(

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Shows that the model can fail: guards are taken out of the scripts, and the histories must find it.
 
-    python tests/model/without_guards.py [--examples 60] [--only TEXT]
+    python tests/model/without_guards.py [--examples 600] [--only TEXT]
 
 Prints each guard, the machine, and after how many histories the laws were broken. Ends with 1 if one was not found.
 """
@@ -23,7 +23,7 @@ import test_model  # noqa: E402
 from guard_finder import find  # noqa: E402
 from hypothesis import HealthCheck, Phase, seed, settings  # noqa: E402
 from hypothesis.stateful import run_state_machine_as_test  # noqa: E402
-from virtual_time import timed_scripts  # noqa: E402
+from virtual_time import load_scripts, timed_scripts  # noqa: E402
 
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.lua.scripts import SCRIPTS  # noqa: E402
 
@@ -34,14 +34,14 @@ GUARDS = {
     "projection_is_ours: value ~= rec.value": "locks",
     "projection_is_ours: F(redis.call('PEXPIRETIME'": "locks",
     "lease_clear: projection_is_ours(rec)": "locks",
-    "lock_acquire: recall(key)": "locks",
+    "lock_acquire: before": "locks",
     "lock_acquire: known > 0": "locks",
     "lock_release: recall(key)": "locks",
     "lock_release: (rec.token == args.token or args.force)": "locks",
     "lock_extend: state == 'held'": "locks",
     "renew: state == 'held'": "locks",
     "tokens_reserve: wanted > limit": "budgets",
-    "tokens_reserve: recall(key)": "budgets",
+    "tokens_reserve: kept": "budgets",
     "tokens_settle: tick()": "budgets",
     "tokens_settle: hold.larry ~= args.larry": "budgets",
     "tokens_settle: args.spent > hold.amount": "budgets",
@@ -94,7 +94,7 @@ def histories_until_found(machine: type, examples: int) -> int | None:
 def main() -> int:
     """The table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--examples", type=int, default=60)
+    parser.add_argument("--examples", type=int, default=600)
     parser.add_argument("--only", default="")
     options = parser.parse_args()
     original = dict(SCRIPTS)
@@ -116,6 +116,7 @@ def main() -> int:
             began = time.monotonic()
             SCRIPTS.update(original | found[0].without(original))
             with timed_scripts():
+                load_scripts(test_model.Machine.plain)
                 number = histories_until_found(test_model.MACHINES[name], options.examples)
             SCRIPTS.update(original)
             missed += number is None

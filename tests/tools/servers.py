@@ -305,7 +305,9 @@ def make_certificates(directory: Path) -> None:
     write("stranger", write("other", None, []), [])
 
 
-def start_tls(directory: Path, certificates: Path, certificate: str = "server", clients: str = "yes") -> Process:
+def start_tls(
+    directory: Path, certificates: Path, certificate: str = "server", clients: str = "yes", *more: str, **options: Any
+) -> Process:
     """Start a Redis that speaks TLS on the port `tls_port` of what it returns; there is a plain port as well."""
     port = free_port()
     one = Process(
@@ -317,7 +319,9 @@ def start_tls(directory: Path, certificates: Path, certificate: str = "server", 
             f"tls-key-file {certificates}/{certificate}.key",
             f"tls-ca-cert-file {certificates}/ca.crt",
             f"tls-auth-clients {clients}",
+            *more,
         ],
+        **options,
     ).start()
     one.tls_port = port  # type: ignore[attr-defined]
     return one
@@ -361,7 +365,8 @@ def _start_acl(servers: Servers) -> None:
     one = servers.processes["primary"] = Process(valkey_program(), servers.directory / "p").start()
     with one.client() as client:
         # Prefixes of tests begin with a t; a test without one acts as the file is.
-        set_user(client, acl_rules(("", "t*:")))
+        # Tests that have a clock of their own (virtual_time.py) read it from a key and set expiries by it.
+        set_user(client, [*acl_rules(("", "t*:")), "~t*:test:clock"])
     servers.connection = {"url": f"redis://larry:{ACL_PASSWORD}@127.0.0.1:{one.port}/0"}
     servers.make_client = one.client
 
@@ -433,9 +438,22 @@ def sentinels_of(servers: Servers) -> list[Process]:
     return [one for name, one in servers.processes.items() if name.startswith("sentinel")]
 
 
+def let_be(servers: Servers) -> None:
+    """Have the Sentinels wait for long before they replace a primary, where no test takes one away.
+
+    On a machine that stands still for a second they would replace one that is well, and its last writes were lost.
+    """
+    for one in sentinels_of(servers):
+        one.client().sentinel_set(SERVICE, "down-after-milliseconds", 30000)
+
+
 def wait_until_whole(servers: Servers) -> None:
     """Wait until the Sentinels know each other and every replica, and the replicas follow."""
     watching = sentinels_of(servers)
+    for one in watching:
+        # They look every second instead of every ten, and a machine that stands still for a moment, as a busy one does,
+        # does not keep them from acting for the next half minute (their "tilt").
+        one.client().execute_command("SENTINEL", "DEBUG", "info-period", 1000, "tilt-trigger", 20000)
     replicas = [one for name, one in servers.processes.items() if name.startswith("replica")]
     wait_for(
         lambda: all(_knows(one, len(replicas), len(watching)) for one in watching), "the Sentinels to know each other"
@@ -444,6 +462,31 @@ def wait_until_whole(servers: Servers) -> None:
         lambda: all(one.client().info("replication").get("master_link_status") == "up" for one in replicas),
         "the replicas to follow",
     )
+
+
+def port_named_by(sentinel: Process) -> int:
+    """The port of the primary as this Sentinel names it."""
+    with sentinel.client() as client:
+        return int(client.sentinel_get_master_addr_by_name(SERVICE)[1])
+
+
+def settled(servers: Servers) -> Process:
+    """Start what a test before killed, and return the primary once every replica follows it and nobody differs."""
+    for process in servers.processes.values():
+        if process.process is not None and process.process.poll() is not None:
+            process.start()
+
+    def agreed() -> bool:
+        primary = servers.make_client.primary()
+        with primary.client() as client:
+            state = client.info("replication")
+            # A server may be known by another port than its own.
+            known = int(client.config_get("replica-announce-port")["replica-announce-port"]) or primary.port
+        asked = {port_named_by(one) for one in sentinels_of(servers)}
+        return asked == {known} and [state.get(f"slave{n}", {}).get("state") for n in (0, 1)] == ["online"] * 2
+
+    wait_for(agreed, "two replicas to follow and three Sentinels to agree", 90)
+    return servers.make_client.primary()
 
 
 def _knows(sentinel: Process, replicas: int, sentinels: int) -> bool:
@@ -474,7 +517,7 @@ def start_cluster(servers: Servers, replicas: int = 0) -> None:
     for one, client in zip(nodes[1:], clients[1:], strict=True):
         bus = int(client.config_get("cluster-port")["cluster-port"])
         clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", one.port, bus)
-    wait_for(lambda: all(_is_whole(client, len(nodes)) for client in clients), "the Cluster to come up")
+    wait_for(lambda: all(is_whole(client, len(nodes)) for client in clients), "the Cluster to come up")
     for number, client in enumerate(clients[3:]):
         of = clients[number].execute_command("CLUSTER", "MYID")
         wait_for(lambda client=client, of=of: _replicates(client, of), "a replica to follow")
@@ -487,7 +530,8 @@ def start_cluster(servers: Servers, replicas: int = 0) -> None:
     servers.tag = "{{{}}}:"
 
 
-def _is_whole(client: redis.Redis, nodes: int) -> bool:
+def is_whole(client: redis.Redis, nodes: int) -> bool:
+    """True if this node knows so many and the Cluster serves every slot."""
     told = client.execute_command("CLUSTER", "INFO")
     told = dict(line.split(":", 1) for line in told.splitlines()) if isinstance(told, str) else told
     return told["cluster_state"] == "ok" and int(told["cluster_known_nodes"]) == nodes

@@ -242,6 +242,22 @@ def integration(extra: list[str]) -> None:
     pytest("tests/integration", "integration-2.19", extra, parallel=True)
 
 
+def model(extra: list[str]) -> None:
+    """Play random histories against a real server and compare them with a model."""
+    pytest("tests/model", "model", extra, parallel=True)
+
+
+def guards(extra: list[str]) -> None:
+    """Take each guard out of the scripts in turn; its directed test must fail."""
+    run([sys.executable, "tests/guards/check.py", *extra], variables=environment("guards"))
+
+
+def chaos(extra: list[str]) -> None:
+    """Run under faults for five minutes and check every history."""
+    command = [sys.executable, "tests/chaos/run.py", "--forms", "library,controllers", "--minutes", "5", *extra]
+    run(command, variables=environment("chaos"))
+
+
 def molecule(_extra: list[str]) -> None:
     """Run every molecule scenario on the artefact; testinfra's results are counted like the others."""
     junit = OUTPUT / "junit" / "molecule.xml"
@@ -296,6 +312,9 @@ STAGES: dict[str, Stage] = {
     "drift": Stage("what is written against what is", drift),
     "unit": Stage("unit tests", unit),
     "integration": Stage("integration tests with a real Valkey", integration),
+    "model": Stage("random histories against a model", model),
+    "guards": Stage("each guard of the scripts taken out in turn", guards),
+    "chaos": Stage("five minutes under faults, every history checked", chaos),
     "molecule": Stage("roles under molecule and testinfra", molecule),
     "core-2.17": Stage("unit and integration on ansible-core 2.17", on_core("2.17", ("3.12", "3.11", "3.13"))),
     "core-2.18": Stage("unit and integration on ansible-core 2.18", on_core("2.18", ("3.12", "3.13", "3.11"))),

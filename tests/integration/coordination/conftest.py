@@ -30,6 +30,15 @@ from ansible_collections.cortex.larry.plugins.module_utils._coordination.identit
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.settings import Settings
 
 
+@pytest.fixture(autouse=True)
+def _own_runtime_directory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What controllers remember goes with the test; each new one would look through all the records that are left."""
+    directory = tempfile.mkdtemp(prefix="larry-")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", directory)
+    yield
+    shutil.rmtree(directory, ignore_errors=True)
+
+
 @pytest.fixture
 def place(valkey_server: Any) -> Iterator[Place]:
     """A fresh prefix on the session's server."""

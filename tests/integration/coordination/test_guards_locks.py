@@ -113,6 +113,25 @@ def test_a_repeated_acquire_counts_once(place: Any, clock: Clock) -> None:  # no
     a.release()
     assert a.acquire("op")["status"] == "over"
     assert place.get("lock:db") is None
+    assert int(a.acquire("next")["fence"]) > int(first["fence"])
+    assert a.acquire("op")["status"] == "over"  # and not the fence of a lease that is over
+
+
+def test_an_acquire_is_remembered_for_a_while_whatever_comes_between(place: Any, clock: Clock) -> None:  # noqa: F811
+    a, b = User(place, "a", 2), User(place, "b", 2)
+    first = a.acquire("op", ttl_ms=600_000)
+    for _ in range(20):
+        b.acquire()
+        b.release()
+    clock.advance(60_000)
+    assert a.acquire("op") == first
+
+
+def test_an_acquire_is_remembered_long_if_little_comes_between(place: Any, clock: Clock) -> None:  # noqa: F811
+    a = User(place, "a")
+    first = a.acquire("op", ttl_ms=600_000)
+    clock.advance(300_000)
+    assert a.acquire("op") == first
 
 
 def test_a_repeated_acquire_is_not_answered_for_another_holder(place: Any, clock: Clock) -> None:  # noqa: F811
@@ -134,10 +153,11 @@ def test_a_repeated_release_gives_up_nothing_new(place: Any, clock: Clock) -> No
 
 def test_calls_without_effect_do_not_push_out_the_memory(place: Any, clock: Clock) -> None:  # noqa: F811
     a, b = User(place, "a"), User(place, "b")
-    first = a.acquire("op")
+    first = a.acquire("op", ttl_ms=600_000)
     for _ in range(20):
         b.release()
         a.release(probe=True)
+    clock.advance(300_000)
     assert a.acquire("op") == first and "already" not in a.acquire("op")
 
 
@@ -254,6 +274,34 @@ def test_a_key_that_is_not_as_it_was_written_is_revoked(place: Any, clock: Clock
     assert a.extend()["status"] == "not_held"
     assert events(place)[-1] == "lease_revoked"
     assert place.get("lock:db") == value
+
+
+def test_a_keeper_comes_back_for_the_shortest_lease(place: Any, clock: Clock) -> None:  # noqa: F811
+    a = User(place, "a")
+    for name, ttl_ms in (("long", 3_000), ("short", 1_000), ("middle", 2_000)):
+        a.acquire(name=name, ttl_ms=ttl_ms)
+    only = ["lock/long/1", "lock/short/1", "lock/middle/1"]
+    assert a.session.call("renew", {"only": only})["soonest_ttl_ms"] == 1_000
+
+
+def test_a_lock_of_a_run_that_is_over_is_told_in_its_log(place: Any, crew: Any, plan_of: Any, clock: Clock) -> None:  # noqa: F811
+    one = crew(plan_of({"x": {"w": ["cap"]}}, [{"id": "t0"}]))
+    arguments = {"name": "own", "slots": 1, "token": "t", "owner": "o", "ttl_ms": 1_000, "first": True}
+    one.session.call("lock_acquire", arguments)
+    clock.advance(1_000)
+    assert one.session.call("renew")["answers"][0]["state"] == "lost"
+    assert "lease_lapsed" in place.names()
+    one.session.call("lock_acquire", {**arguments, "token": "t2"})
+    one.session.call("gone", {"cause": "a test"})
+    assert "lease_released" in place.names() and events(place) == []
+
+
+def test_the_end_of_a_controller_ends_no_lease_that_is_over(place: Any, clock: Clock) -> None:  # noqa: F811
+    a = User(place, "a")
+    a.acquire()
+    clock.advance(1_000)
+    assert not a.session.call("gone", {"cause": "a test"})["released"]
+    assert events(place) == ["lease_acquired"]
 
 
 def test_a_lock_needs_no_timer(place: Any, clock: Clock) -> None:  # noqa: F811

@@ -101,6 +101,8 @@ def test_joining(place: Any, crew: Any, plan_of: Any, clock: Clock) -> None:  # 
     assert place.names().count("run_joined") == 2
     one.runs.finish("completed", "r", "h")
     assert b("run_join", digest="d" * 64)["status"] == "finished"
+    place.plain.hset(place.key("larry:run"), "state", "deleting")
+    assert b("run_join", digest="d" * 64)["status"] == "abandoned"
 
 
 def test_it_finishes_once(place: Any, crew: Any, plan_of: Any) -> None:
@@ -136,6 +138,7 @@ def test_only_what_failed_is_opened_again(place: Any, crew: Any, plan_of: Any) -
         {"id": "t2", "state": "failed", **task},
     ]  # fmt: skip
     phase = one.place.plain.hgetall(place.key("larry:larry:x"))
+    assert not one.session.call("run_reopen", {"tasks": [{**wanted[0], "state": "skipped"}]})["tasks"]
     reply = one.session.call("run_reopen", {"tasks": wanted}, "op")
     assert reply["tasks"] == ["t0"]
     assert one.place.plain.hget(place.key("larry:larry:x"), "deadline") == phase["deadline"]
@@ -172,6 +175,10 @@ def test_a_run_is_deleted_by_its_id_and_not_while_it_is_led(place: Any, crew: An
     assert b("run_delete", run="other", **arguments)["status"] == "other_run"
     assert b("run_delete", run=run, **arguments)["status"] == "led"
     assert record(place, "state") == "running"
+    assert b("run_delete", run=run, **{**arguments, "token": "f"}, force=True)["status"] == "deleted"
+    one = crew(one.plan)
+    one.lead(ttl_ms=5_000)
+    run = record(place, "id")
     place.plain.hset(place.key("larry:run"), "state", "deleting")
     place.plain.hset(place.key("larry:lease:creation"), mapping={
         "token": "c", "controller": "c", "deadline": clock.now_us + 1, "public": "", "fence": 1,
@@ -227,7 +234,9 @@ def purse(place: Any, crew: Any, plan_of: Any, clock: Clock) -> Purse:  # noqa: 
 
 
 def test_the_cap(purse: Purse) -> None:
-    assert purse.reserve(90)["status"] == "reserved" and purse.book() == (0, 90, 0)
+    first = purse.reserve(80)
+    assert (first["drawn"], first["reserve_left"]) == (0, 30)
+    assert purse.reserve(10)["status"] == "reserved" and purse.book() == (0, 90, 0)
     assert purse.reserve(41)["status"] == "over_budget"
     assert purse.reserve(20)["status"] == "reserved" and purse.book() == (0, 110, 20)
     assert purse.reserve(20)["status"] == "reserved" and purse.book() == (0, 130, 30)
@@ -284,13 +293,27 @@ def test_a_hold_that_expired_is_charged_by_whoever_comes(purse: Purse, clock: Cl
     assert purse.book() == (20, 1, 0)
 
 
+def test_a_hold_that_is_over_is_forgotten_and_not_charged_again(purse: Purse, clock: Clock) -> None:  # noqa: F811
+    purse.reserve(10, "h")
+    purse.settle("h", 4)
+    clock.advance(600_000 - 1)
+    purse.crew.tick()
+    assert purse.place.plain.hexists(purse.place.key("larry:holds"), "h")
+    clock.advance(1)
+    purse.crew.tick()
+    assert not purse.place.plain.hexists(purse.place.key("larry:holds"), "h")
+    assert purse.book() == (4, 0, 0) and not purse.place.log("tokens_hold_expired")
+
+
 def test_an_event_sent_again_is_one(place: Any, crew: Any, plan_of: Any) -> None:
     one = crew(plan_of({"x": {"w": ["cap"]}}, [{"id": "t0"}]))
     arguments = {"event": "mine", "data": '"n": 1'}
     first = one.session.call("event_publish", arguments, "op")
     assert one.session.call("event_publish", arguments, "op")["id"] == first["id"]
     assert len(place.log("mine")) == 1
-    caller(place, "b")("event_publish", event="mine")
+    b = caller(place, "b")
+    for _number in range(2):
+        b("event_publish", "op", event="mine")
     assert len(place.log("mine")) == 1
     assert place.plain.xlen(place.key("larry:standalone:log")) == 1
 
@@ -321,6 +344,7 @@ def test_nobody_passes_alone(place: Any, clock: Clock) -> None:  # noqa: F811
     assert gate.meet("a", "t1")["status"] == "waiting"
     assert gate.meet("b", "t2")["status"] == "open"
     assert (gate.meet("a", "t1")["status"], gate.meet("b", "t2")["generation"]) == ("open", 1)
+    assert gate.meet("b", "late", generation=1)["members"] == ["a", "b"]
     assert gate.meet("a", "t3")["status"] == "waiting"  # the next generation
     assert gate.meet("a", "new", generation=1)["status"] == "open"
     assert gate.meet("a", "new", generation=3)["status"] == "early_generation"
@@ -345,6 +369,8 @@ def test_who_is_expected_is_fixed_by_the_first(place: Any, clock: Clock) -> None
 def test_a_member_is_in_once(place: Any, clock: Clock) -> None:  # noqa: F811
     gate = Gate(place)
     gate.meet("a", "t1")
+    gate.meet("a", "t1")
+    assert place.plain.hget(place.key("larry:barrier:gate"), "outcomes") is None
     assert gate.meet("a", "t2", controller="thief")["status"] == "member_taken"
     assert gate.leave("a", "thief") == "not_arrived"
     assert gate.meet("a", "t2")["status"] == "waiting"  # the same controller, started anew
@@ -359,6 +385,7 @@ def test_an_arrival_that_lapsed(place: Any, clock: Clock) -> None:  # noqa: F811
     assert gate.leave("a") == "not_arrived"
     assert gate.meet("a", "t1", first=None, generation=1)["status"] == "failed"
     assert gate.meet("b", "t2", first=None)["status"] == "failed"  # a is dead
+    assert place.plain.hget(place.key("larry:barrier:gate"), "generation") is None
     assert gate.meet("b", "t2")["status"] == "failed"
     assert gate.meet("b", "t3")["status"] == "waiting"
     clock.advance(1_000)
@@ -392,3 +419,112 @@ def test_a_barrier_of_a_run_opens_when_nobody_is_paused(place: Any, crew: Any, p
     one.session.call("control", {"verb": "resume", "scope": "larry", "names": ["y"]})
     reply = one.session.call("barrier_meet", {**arguments, "member": "x", "token": "x", "first": None})
     assert reply["status"] == "open"
+
+
+def test_a_waiter_looks_again_at_the_first_change_and_tells_of_the_dead_once(place: Any, clock: Clock) -> None:  # noqa: F811
+    gate = Gate(place, "wait")
+    members = ["a", "b", "c"]
+    gate.meet("a", "t1", members=members, ttl_ms=1_000)
+    assert gate.meet("b", "t2", members=members, ttl_ms=5_000)["next_ms"] == 1_000
+    assert place.plain.pttl(place.key("larry:barrier:gate")) > 0
+    clock.advance(1_000)
+    for _number in range(2):
+        gate.meet("b", "t2", members=members, first=None)
+    log = place.plain.xrange(place.key("larry:standalone:log"))
+    assert sum("worker_failure" in fields["m"] for _id, fields in log) == 1
+
+
+class Meeting:
+    """The barrier of a run of x, which a leads and which meets, and y, which b may lead."""
+
+    def __init__(self, place: Any, crew: Any, plan: dict[str, Any], policy: str = "fail") -> None:
+        self.place, self.policy = place, policy
+        self.a, self.b = crew(plan), crew(plan)
+        self.a.lead("x", ttl_ms=3_600_000)
+
+    def meet(self, name: str = "converge", one: Any = None, member: str = "x", **more: Any) -> dict[str, Any]:
+        arguments: dict[str, Any] = {
+            "name": name, "member": member, "members": ["x", "y"], "policy": self.policy, "token": member,
+            "ttl_ms": 60_000, "join_within_us": 10_000_000, "first": True,
+        }  # fmt: skip
+        return (one or self.a).session.call("barrier_meet", {**arguments, **more})
+
+
+@pytest.fixture
+def meeting(place: Any, crew: Any, plan_of: Any, clock: Clock) -> Any:  # noqa: F811
+    """Return a function that makes a meeting; planned seconds are real ones."""
+
+    def make(policy: str = "fail") -> Meeting:
+        larrys = {"x": {"x1": ["cap"]}, "y": {"y1": ["cap"]}}
+        return Meeting(place, crew, plan_of(larrys, [{"id": "t0"}, {"id": "t1", "larry": "y"}], time_scale=1.0), policy)
+
+    return make
+
+
+def test_who_never_joins_is_given_up(meeting: Any, clock: Clock) -> None:  # noqa: F811
+    one = meeting()
+    reply = one.meet()
+    assert (reply["status"], reply["missing"]) == ("waiting", [{"member": "y", "why": "it has not joined yet"}])
+    assert reply["next_ms"] == 10_000
+    clock.advance(10_000)
+    assert one.meet(first=None)["status"] == "waiting"
+    clock.advance(1)
+    assert one.meet(first=None)["cause"] == "y: it did not join within 10 s"
+
+
+def test_who_is_led_is_awaited(meeting: Any, clock: Clock) -> None:  # noqa: F811
+    one = meeting()
+    one.b.lead("y", ttl_ms=3_600_000)
+    clock.advance(20_000)
+    assert one.meet()["missing"] == [{"member": "y", "why": "its phase is in_progress"}]
+
+
+def test_who_lost_its_controller_is_given_up_unless_a_standby_is_there(meeting: Any, clock: Clock) -> None:  # noqa: F811
+    one = meeting()
+    one.b.lead("y", ttl_ms=5_000)
+    one.a.session.call("slot_take", {"slot": "y", "owner": "o", "ttl_ms": 5_000})
+    clock.advance(5_000)
+    reply = one.meet()
+    assert [entry["why"] for entry in reply["missing"]] == ["its controller is gone; a standby takes over"]
+    clock.advance(20_000)
+    assert one.meet(first=None)["cause"] == f"y: its controller {one.b.controller.id} is gone"
+
+
+def test_who_arrived_and_is_gone_is_given_up(meeting: Any, clock: Clock) -> None:  # noqa: F811
+    one = meeting()
+    one.b.lead("y", ttl_ms=1_000)
+    assert one.meet(one=one.b, member="y", ttl_ms=1_000)["status"] == "waiting"
+    clock.advance(1_000)
+    assert one.meet(first=None)["cause"] == "y: it arrived and no longer renews its arrival"
+
+
+def test_a_member_that_is_no_larry_is_awaited(meeting: Any, clock: Clock) -> None:  # noqa: F811
+    one = meeting()
+    clock.advance(20_000)
+    reply = one.meet("own", members=["x", "other"])
+    assert reply["missing"] == [{"member": "other", "why": "has not arrived yet"}]
+
+
+def test_a_barrier_of_a_run_goes_with_the_run(meeting: Any) -> None:
+    one = meeting()
+    one.meet("own")
+    place = one.place
+    assert "larry:barrier:own" in place.plain.smembers(place.key("larry:extra"))
+    for name in ("barrier:own", "arrived:own", "bell:barrier:own"):
+        assert place.plain.pttl(place.key("larry:" + name)) == -1, name
+
+
+def test_meeting_works_off_what_is_due(meeting: Any, clock: Clock) -> None:  # noqa: F811
+    one = meeting()
+    one.a.claim("x1", ttl_ms=1_000)
+    clock.advance(1_000)
+    one.meet()
+    assert one.place.get("task:status:t0") == "pending"
+
+
+def test_a_barrier_beside_a_run_knows_no_pause(meeting: Any) -> None:
+    one = meeting()
+    one.a.session.call("control", {"verb": "pause", "scope": "larry", "names": ["x"]})
+    gate = Gate(one.place)
+    assert gate.meet("a", "t1").get("paused") is None
+    assert gate.meet("b", "t2")["status"] == "open"

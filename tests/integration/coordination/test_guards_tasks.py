@@ -82,7 +82,8 @@ def test_a_result_needs_the_lease(team: Any, clock: Clock) -> None:  # noqa: F81
     one = team([{"id": "t0"}])
     fence = one.claim("x1")["fence"]
     clock.advance(5_000)
-    assert one.settle("t0", fence)["status"] == "fenced"
+    answer = one.settle("t0", fence)
+    assert (answer["status"], answer["cause"]) == ("fenced", "the lease is no longer held")
     assert one.status("t0") == "pending"
 
 
@@ -320,6 +321,20 @@ def test_a_worker_that_leaves_gives_its_task_up(team: Any) -> None:
     assert one.place.get("worker:x1:status") == "failed"
 
 
+def test_who_lost_a_place_may_take_it_again_unless_it_left(team: Any, clock: Clock) -> None:  # noqa: F811
+    one = team([{"id": "t0"}], lead=False)
+    turn = {"larry": "x", "lead": True}
+    one.call(one.a, "slot_take", slot="x", owner="o", ttl_ms=1_000)
+    clock.advance(1_000)
+    lost = one.call(one.a, "phase_turn", **turn)
+    assert (lost["status"], lost["lapsed"]) == ("slot_lost", True)
+    assert "lapsed" not in one.call(one.b, "phase_turn", **turn)
+    one.call(one.a, "slot_take", slot="x", owner="o", ttl_ms=1_000)
+    one.call(one.a, "slot_leave", slot="x", state="completed")
+    assert one.record("lease", "slot/x", "lapsed_at")
+    assert "lapsed" not in one.call(one.a, "phase_turn", **turn)
+
+
 def test_a_place_that_lapsed_is_not_left_again(team: Any, clock: Clock) -> None:  # noqa: F811
     one = team([{"id": "t0"}], lead=False)
     one.call(one.a, "slot_take", slot="x1", owner="o", ttl_ms=1_000)
@@ -460,6 +475,7 @@ def test_a_percentage_is_kept_in_its_bounds(team: Any) -> None:
     for percent, shown in ((50, "25"), (500, "50"), (-40, "0")):
         one.call(one.a, "task_checkpoint", task="t0", fence=fence, percent=percent)
         assert one.place.get("phase:x:progress") == shown
+    assert one.record("task", "t0", "partial") == "0"
     one.call(one.a, "task_checkpoint", task="t0", fence=fence, percent=50)
     one.call(one.b, "control", verb="pause", scope="larry", names=["x"])
     one.call(one.a, "task_checkpoint", task="t0", fence=fence, percent=90)
@@ -467,9 +483,10 @@ def test_a_percentage_is_kept_in_its_bounds(team: Any) -> None:
     one.write("larry", "x", weight_done=10**6)
     one.settle("t0", fence)
     assert one.place.get("phase:x:progress") == "100"
-    one.write("larry", "x", weight_done=-(10**6))
-    one.settle("t1", one.claim("x1").get("fence", "0"))
-    assert one.place.get("phase:x:progress") in ("0", "100")
+    one.call(one.b, "control", verb="resume", scope="larry", names=["x"])
+    one.write("larry", "x", weight_done=-(10**8))
+    one.settle("t1", one.claim("x1")["fence"])
+    assert one.place.get("phase:x:progress") == "0"
 
 
 def test_a_control_sent_again_has_no_second_effect(team: Any, clock: Clock) -> None:  # noqa: F811
@@ -579,6 +596,8 @@ OUTSIDERS = {
     },
     "lock_acquire": {"name": "db", "slots": 1, "token": "t", "owner": "o", "ttl_ms": 1_000},
     "lock_release": {"name": "db", "slots": 1, "token": "t"},
+    "lock_extend": {"name": "db", "token": "t", "ttl_ms": 1_000},
+    "journal_deliver": {"records": [{"kind": "event", "op": "op", "event": "mine"}]},
 }  # fmt: skip
 
 
@@ -626,6 +645,7 @@ def test_a_failed_attempt_in_a_swept_phase_is_skipped(team: Any) -> None:
     one.write("larry", "x", sweep="deadline")
     assert one.settle("t0", fence, "failed", retry=True)["state"] == "skipped"
     assert one.status("t0") == "skipped"
+    assert one.place.plain.hget(one.place.key("larry:counters"), "retries") is None
 
 
 def test_a_sweep_without_a_cause_skips_nothing(team: Any) -> None:
@@ -667,3 +687,210 @@ def test_a_larry_without_tasks_shows_a_hundred(team: Any) -> None:
     one = team([{"id": "t0"}], {**PAIR, "y": {"y1": ["cap"]}})
     one.due("checkpoint:y/10/40")
     assert one.place.get("phase:y:progress") == "100"
+
+
+PUBLIC = [
+    ("reserved_name", {"phase": {"status": 1}}),
+    ("reserved_name", {"phase": {"Not-A-Name": 1}}),
+    ("bad_figure", {"phase": {"figure": True}}),
+    ("reserved_name", {"metrics": {"tasks_completed": 1}}),
+    ("reserved_name", {"metrics": {"Not-A-Name": 1}}),
+    ("bad_figure", {"metrics": {"figure": 1.5}}),
+    ("reserved_name", {"findings": {"Not-A-Name": 1}}),
+    ("bad_figure", {"findings": {"high": 1.5}}),
+]
+
+
+@pytest.mark.parametrize("status, public", PUBLIC)
+def test_a_bad_figure_leaves_nothing_behind(team: Any, status: str, public: dict[str, Any]) -> None:
+    one = team([{"id": "t0"}])
+    fence = one.claim("x1")["fence"]
+    before = one.place.own_keys()
+    good = {"phase": {"a": 1}, "metrics": {"a": 1}}
+    mixed = {kind: {**good.get(kind, {}), **public.get(kind, {})} for kind in {*good, *public}}
+    assert one.settle("t0", fence, public=mixed)["status"] == status
+    assert one.place.own_keys() == before and one.status("t0") == "in_progress"
+    assert one.place.get("phase:x:status") == "in_progress"
+    assert one.settle("t0", fence, public=good)["status"] == "settled"
+
+
+def test_nothing_is_done_with_what_is_not_there(team: Any) -> None:
+    one = team([{"id": "t0"}])
+    length = one.place.plain.xlen(one.place.key("larry:log"))
+    assert one.claim("nobody")["status"] == "no_worker"
+    assert one.settle("nothing", 1)["status"] == "no_task"
+    assert one.checkpoint("nothing", 1) == "no_task"
+    control = {"verb": "pause", "scope": "larry", "names": ["x", "nobody"]}
+    assert one.call(one.b, "control", **control)["status"] == "no_larry"
+    assert one.record("larry", "x", "mode") == "running"
+    fence = one.claim("x1")["fence"]
+    assert one.settle("t0", fence, "wonderful")["status"] == "bad_outcome"
+    assert one.status("t0") == "in_progress" and one.place.plain.xlen(one.place.key("larry:log")) == length + 1
+
+
+def test_the_first_task_of_all_queues(team: Any) -> None:
+    work = [{"id": "t0", "capability": "cap"}, {"id": "t1", "capability": "other"}]
+    one = team(work, {"x": {"x1": ["cap", "other"]}})
+    assert one.claim("x1")["task"] == "t0"
+
+
+def test_who_has_done_everything_is_told_so(team: Any) -> None:
+    one = team([{"id": "t0"}])
+    one.settle("t0", one.claim("x1")["fence"])
+    assert one.claim("x1")["status"] == "done"
+
+
+def test_a_foreign_lock_is_looked_at_again_soon(team: Any, clock: Clock) -> None:  # noqa: F811
+    one = team([{"id": "t0"}])
+    one.place.plain.set(one.place.key("task:lock:t0"), "stranger", pxat=clock.now_ms + 10_000)
+    one.claim("x1")
+    assert one.place.plain.zscore(one.place.key("larry:timers"), "retry:t0") == clock.now_us + 3_000_000
+
+
+def test_a_second_attempt_is_a_take_over(team: Any, clock: Clock) -> None:  # noqa: F811
+    one = team([{"id": "t0"}])
+    one.claim("x1", ttl_ms=1_000)
+    assert one.place.plain.hget(one.place.key("larry:counters"), "takeovers") is None
+    clock.advance(1_000)
+    one.claim("x1")
+    assert one.place.plain.hget(one.place.key("larry:counters"), "takeovers") == "1"
+
+
+def test_a_place_that_was_left_is_not_taken_over(team: Any) -> None:
+    one = team([{"id": "t0"}])
+    one.call(one.a, "slot_leave", slot="x1", state="completed")
+    assert one.call(one.b, "slot_take", slot="x1", owner="o", ttl_ms=1_000)["status"] == "held"
+    assert "slot_taken_over" not in one.place.names()
+
+
+def test_a_worker_that_leaves_loses_a_lapsed_task_once(team: Any, clock: Clock) -> None:  # noqa: F811
+    one = team([{"id": "t0"}])
+    one.claim("x1", ttl_ms=1_000)
+    clock.advance(1_000)
+    one.call(one.a, "slot_leave", slot="x1", state="completed")
+    assert one.record("task", "t0", "lapses") == "1"
+
+
+def test_a_pause_of_a_thing_is_not_for_others(team: Any) -> None:
+    one = team([{"id": "t0", "touches": ["web"]}])
+    fence = one.claim("x1")["fence"]
+    one.call(one.b, "control", verb="pause", scope="thing", names=["db"])
+    assert one.checkpoint("t0", fence) == "held"
+
+
+def test_a_start_works_off_what_is_due(team: Any, clock: Clock) -> None:  # noqa: F811
+    one = team([{"id": "t0"}])
+    one.claim("x1", ttl_ms=1_000)
+    clock.advance(1_000)
+    one.call(one.a, "phase_start", larry="x")
+    assert one.status("t0") == "pending"
+
+
+@pytest.mark.parametrize("phase_s, grace_s", [(100.0, 10), (1_000.0, 30)])
+def test_an_absent_worker_is_awaited_for_a_while(team: Any, clock: Clock, phase_s: float, grace_s: int) -> None:  # noqa: F811
+    one = team([{"id": "t0"}], lead=False, phase_s=phase_s)
+    one.a.lead(workers=False)
+    assert one.place.plain.zscore(one.place.key("larry:timers"), "join:x2") == clock.now_us + grace_s * 1_000_000
+
+
+def test_a_phase_past_its_deadline_says_so(team: Any, clock: Clock) -> None:  # noqa: F811
+    one = team([{"id": "t0"}], phase_s=100.0)
+    clock.advance(100_000)
+    one.a.tick()
+    one.call(one.a, "phase_turn", larry="x", finish=True)
+    assert one.place.log("phase_failed")[0]["cause"] == "the deadline of the phase passed"
+
+
+def test_a_pause_moves_deadlines_by_its_time(team: Any, clock: Clock) -> None:  # noqa: F811
+    one = team([{"id": "t0"}, {"id": "t1"}, {"id": "t2"}], phase_s=100.0)
+    one.claim("x1", ttl_ms=60_000)
+    one.claim("x2", ttl_ms=1_000)
+    hard = int(one.record("lease", "task/t0", "hard") or 0)
+    deadline = int(one.record("larry", "x", "deadline") or 0)
+    lapsed = one.record("lease", "task/t1", "deadline")
+    clock.advance(1_000)
+    one.call(one.b, "control", verb="pause", scope="larry", names=["x"])
+    assert one.record("lease", "task/t1", "deadline") == lapsed  # nothing is brought back
+    clock.advance(2_000)
+    one.call(one.b, "control", verb="resume", scope="larry", names=["x"])
+    assert int(one.record("larry", "x", "deadline") or 0) == deadline + 2_000_000
+    assert one.place.plain.zscore(one.place.key("larry:timers"), "phase:x") == deadline + 2_000_000
+    assert int(one.record("lease", "task/t0", "hard") or 0) == hard + 2_000_000
+    one.call(one.b, "control", verb="pause", scope="larry", names=["x"])
+    clock.advance(2_000)
+    one.write("lease", "task/t0", since=clock.now_us - 500_000)  # as if it had been taken in the pause
+    one.call(one.b, "control", verb="resume", scope="larry", names=["x"])
+    assert int(one.record("lease", "task/t0", "hard") or 0) == hard + 2_500_000
+
+
+def test_a_pause_before_the_start_moves_less(team: Any, clock: Clock) -> None:  # noqa: F811
+    one = team([{"id": "t0"}], lead=False, phase_s=100.0)
+    one.call(one.b, "control", verb="pause", scope="larry", names=["x"])
+    clock.advance(5_000)
+    one.a.lead()
+    deadline = clock.now_us + 100_000_000
+    clock.advance(2_000)
+    one.call(one.b, "control", verb="resume", scope="larry", names=["x"])
+    assert int(one.record("larry", "x", "deadline") or 0) == deadline + 2_000_000
+
+
+def test_a_pause_after_the_end_sets_no_deadline(team: Any) -> None:
+    one = team([{"id": "t0"}])
+    one.settle("t0", one.claim("x1")["fence"])
+    one.call(one.a, "phase_turn", larry="x", finish=True)
+    for verb in ("pause", "resume"):
+        one.call(one.b, "control", verb=verb, scope="larry", names=["x"])
+    assert one.place.plain.zscore(one.place.key("larry:timers"), "phase:x") is None
+
+
+def test_waiters_are_woken_by_a_change_alone(team: Any) -> None:
+    one = team([{"id": "t0"}])
+    pause = {"verb": "pause", "scope": "thing", "names": ["db"]}
+
+    def bell() -> Any:
+        return one.place.plain.xrevrange(one.place.key("larry:bell:larry:x"), count=1)[0][0]
+
+    before = bell()
+    one.call(one.b, "control", **pause, probe=True)
+    assert bell() == before
+    one.call(one.b, "control", **pause)
+    rung = bell()
+    assert rung != before
+    one.call(one.b, "control", **pause)
+    assert bell() == rung
+
+
+def test_nothing_is_due_in_a_finished_run(team: Any, clock: Clock) -> None:  # noqa: F811
+    one = team([{"id": "t0"}])
+    one.claim("x1", ttl_ms=1_000)
+    one.a.runs.finish("completed", "r", "h")
+    clock.advance(1_000)
+    one.a.tick()
+    assert one.status("t0") == "in_progress"
+
+
+def test_the_end_of_a_controller_changes_no_task_that_is_settled(team: Any) -> None:
+    one = team([{"id": "t0"}])
+    one.claim("x1")
+    one.write("task", "t0", state="completed")
+    one.call(one.a, "gone", cause="c")
+    assert one.record("task", "t0", "state") == "completed"
+
+
+def test_the_end_of_a_controller_without_its_run(team: Any) -> None:
+    one = team([{"id": "t0"}])
+    one.claim("x1")
+    run = one.place.plain.hgetall(one.place.key("larry:run"))
+    one.place.plain.delete(one.place.key("larry:run"))
+    assert not one.call(one.a, "gone", cause="c")["released"]
+    assert one.record("task", "t0", "state") == "in_progress"
+    assert one.place.get("task:lock:t0") is None
+    assert run and one.place.get("worker:x1:status") == "busy"
+
+
+def test_the_end_of_a_controller_is_not_told_while_the_run_is_deleted(team: Any) -> None:
+    one = team([{"id": "t0"}])
+    one.claim("x1")
+    one.place.plain.hset(one.place.key("larry:run"), "state", "deleting")
+    one.call(one.a, "gone", cause="c")
+    assert "controller_gone" not in one.place.names()

@@ -234,10 +234,8 @@ def test_a_ttl_out_of_range_is_refused(place: Any, ttl_ms: int) -> None:
         service(place).acquire("db", ttl_ms=ttl_ms)
 
 
-def _hammer(settings: Any, slots: int, rounds: int, witness: str, counter: str, failures: Any) -> None:
-    session = Session(settings, Controller.of_process(os.getpid()), "h")
-    lock = LockService(session)
-    plain = session.client
+def _hammer(settings: Any, plain: Any, slots: int, rounds: int, witness: str, counter: str, failures: Any) -> None:
+    lock = LockService(Session(settings, Controller.of_process(os.getpid()), "h"))
     for _number in range(rounds):
         held = lock.acquire("hot", wait_s=30, slots=slots, keep=False)
         inside = plain.incr(witness)
@@ -261,7 +259,8 @@ def test_processes_hammering_one_lock_never_overlap(place: Any, slots: int) -> N
     workers = [
         context.Process(
             target=_hammer,
-            args=(place.settings, slots, rounds, place.key("inside"), place.key("count"), failures),
+            # A pool of redis-py opens connections of its own in a fork.
+            args=(place.settings, place.plain, slots, rounds, place.key("inside"), place.key("count"), failures),
         )
         for _number in range(count)
     ]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import urllib.parse
 from collections.abc import Iterator
@@ -26,14 +27,18 @@ SECRET = "hunter2-planted"
 @pytest.fixture
 def guarded(place: Any, valkey_server: Any) -> Iterator[Any]:
     """The server with a user that has a password, and a place whose URL holds it."""
-    import dataclasses
-
-    place.plain.execute_command("ACL", "SETUSER", "larry", "on", ">" + SECRET, "~*", "&*", "+@all")
-    server = f"redis://larry:{SECRET}@127.0.0.1:{valkey_server.port}/0"
-    settings = Settings.of(server, prefix=place.settings.prefix)
+    started = valkey_server.started
+    connection = valkey_server.connection if started else {"url": valkey_server.url}
+    scheme, _colon, rest = connection["url"].partition("://")
+    connection["url"] = f"{scheme}://planted:{SECRET}@{rest.rpartition('@')[2]}"
+    servers = [one for name, one in started.processes.items() if "sentinel" not in name] if started else [valkey_server]
+    for one in servers:
+        one.client().execute_command("ACL", "SETUSER", "planted", "on", ">" + SECRET, "~*", "&*", "+@all")
+    settings = Settings.of({**connection, "prefix": place.settings.prefix})
     yield dataclasses.replace(place, settings=settings)
     disconnect(settings)
-    place.plain.execute_command("ACL", "DELUSER", "larry")
+    for one in servers:
+        one.client().execute_command("ACL", "DELUSER", "planted")
 
 
 def everything(plain: Any, prefix: str) -> str:

@@ -9,6 +9,7 @@ LARRY_TEST_SERVER=acl. Here each right is taken away in turn and something must 
 
 from __future__ import annotations
 
+import fnmatch
 import re
 import time
 from typing import Any
@@ -214,5 +215,31 @@ def test_one_right_less_breaks_it(acl: servers.Servers, locks_at: Any, right: st
     with acl.primary.client() as plain:
         servers.set_user(plain, [rule for rule in whole if rule != gone])
         plain.script_flush()  # so that EVAL is needed as well
-    with pytest.raises((CoordinationError, redis.RedisError, AssertionError, pytest.fail.Exception)):
-        tour(acl, locks_at)
+        plain.acl_log_reset()
+        with pytest.raises((CoordinationError, redis.RedisError, AssertionError, pytest.fail.Exception)):
+            tour(acl, locks_at)
+        # It failed for want of this right and for nothing else: the server says what it refused.
+        denied = {(entry["reason"], entry["object"]) for entry in plain.acl_log(100)}
+    kind = {"~": "key", "&": "channel"}.get(right[0], "command")
+    assert {reason for reason, _name in denied} == {kind}, denied
+    wanted = gone[1:] if kind != "command" else right
+    assert all(fnmatch.fnmatchcase(name, wanted) for _reason, name in denied), denied
+
+
+def test_sentinels_need_the_right_to_ask_for_the_role(start: Any, locks_at: Any) -> None:
+    """The one right that only a connection through Sentinels needs."""
+    started = start("sentinel")
+    servers.settled(started)
+    login = started.connection["url"].replace("redis+sentinel://", f"redis+sentinel://larry:{servers.ACL_PASSWORD}@")
+
+    def take(rules: list[str]) -> Any:
+        for name, one in started.processes.items():
+            if not name.startswith("sentinel"):
+                with one.client() as plain:
+                    servers.set_user(plain, rules)
+        return locks_at({"url": login}).take()
+
+    whole = servers.acl_rules(("t*:",))
+    assert take(whole).fence
+    with pytest.raises(CoordinationError, match="'role'"):
+        take([rule for rule in whole if rule != "+role"])

@@ -139,6 +139,7 @@ def test_nothing_is_done_while_the_slot_is_moved(cluster: servers.Servers, locks
         old.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1])
         keys = sorted(key for key in old.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 100))
         assert prefix + "lock:db" in keys and len(keys) > 3
+        expires = old.pexpiretime(prefix + "lock:db")
         moved, left = keys[::2], keys[1::2]
         old.execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *moved)
         for call in (lambda: locks.take("db"), lambda: locks.release("db"), lambda: locks.look("db")):
@@ -152,8 +153,13 @@ def test_nothing_is_done_while_the_slot_is_moved(cluster: servers.Servers, locks
         servers.wait_for(lambda: owner_of(cluster, prefix)[1] is target, "the slot to be moved")
         # The same client, which knew the old owner; and the lock is the one that was taken.
         assert locks.look("db")["fence"] == held.fence
-        assert locks.release("db")["status"] == "released"
-        assert locks.take("db").fence > held.fence
+        if new.pexpiretime(prefix + "lock:db") == expires:
+            assert locks.release("db")["status"] == "released"
+            assert locks.take("db").fence > held.fence
+        else:
+            # MIGRATE hands over what is left of the time, so on a busy machine the key expires a little later than it
+            # was set to, and counts as changed by somebody: the lease is revoked, as docs/servers.md says.
+            assert locks.release("db")["status"] == "not_held"
 
 
 @pytest.fixture

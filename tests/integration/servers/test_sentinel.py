@@ -26,27 +26,6 @@ def sentinel(start: Any) -> servers.Servers:
     return start("sentinel")
 
 
-def settled(sentinel: servers.Servers) -> servers.Process:
-    """Starts what a test before killed, and returns the primary once every replica follows it."""
-    for process in sentinel.processes.values():
-        if process.process is not None and process.process.poll() is not None:
-            process.start()
-
-    def agreed() -> bool:
-        asked = {
-            one.client().sentinel_get_master_addr_by_name(servers.SERVICE)[1]
-            for name, one in sentinel.processes.items()
-            if name.startswith("sentinel")
-        }
-        primary = sentinel.make_client.primary()
-        with primary.client() as client:
-            state = client.info("replication")
-        return asked == {primary.port} and [state.get(f"slave{n}", {}).get("state") for n in (0, 1)] == ["online"] * 2
-
-    servers.wait_for(agreed, "two replicas to follow and three Sentinels to agree", 60)
-    return sentinel.make_client.primary()
-
-
 def replicated(primary: servers.Process) -> None:
     """Waits until both replicas have all that the primary has: what they lack may be lost in a fail-over."""
     with primary.client() as client:
@@ -55,7 +34,7 @@ def replicated(primary: servers.Process) -> None:
 
 
 def test_a_killed_primary_is_replaced_within_a_call(sentinel: servers.Servers, locks_at: Any) -> None:
-    primary = settled(sentinel)
+    primary = servers.settled(sentinel)
     locks = locks_at(sentinel.connection)
     before = locks.take("db", ttl_ms=600_000)
     replicated(primary)
@@ -73,7 +52,7 @@ def test_a_killed_primary_is_replaced_within_a_call(sentinel: servers.Servers, l
 
 
 def test_a_demoted_primary_is_left(sentinel: servers.Servers, locks_at: Any) -> None:
-    primary = settled(sentinel)
+    primary = servers.settled(sentinel)
     locks = locks_at(sentinel.connection)
     locks.take("db", ttl_ms=600_000)
     replicated(primary)
@@ -89,7 +68,7 @@ def test_a_replica_is_never_spoken_to(
     sentinel: servers.Servers, locks_at: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A Sentinel that does not know yet names the old primary; what is read there would be old."""
-    primary = settled(sentinel)
+    primary = servers.settled(sentinel)
     replica = next(
         one for name, one in sentinel.processes.items() if not name.startswith("sentinel") and one.port != primary.port
     )
@@ -105,7 +84,7 @@ def test_a_replica_is_never_spoken_to(
 
 
 def test_the_next_sentinel_is_asked(sentinel: servers.Servers, locks_at: Any) -> None:
-    settled(sentinel)
+    servers.settled(sentinel)
     live = sentinel.processes["sentinel-1"].port
     url = f"redis+sentinel://127.0.0.1:1,127.0.0.1:{live}/{servers.SERVICE}"
     assert locks_at({"url": url}).take().fence
@@ -132,13 +111,13 @@ def test_a_service_that_is_not_known(sentinel: servers.Servers, locks_at: Any) -
 
 
 def test_a_server_that_is_no_sentinel(sentinel: servers.Servers, locks_at: Any) -> None:
-    primary = settled(sentinel)
+    primary = servers.settled(sentinel)
     error = at_once(locks_at({"url": f"redis+sentinel://127.0.0.1:{primary.port}/larry"}))
     assert isinstance(error, SettingsError) and "is no Sentinel" in error.sentence
 
 
 def test_a_user_of_the_sentinels_needs_one_right(sentinel: servers.Servers, locks_at: Any) -> None:
-    settled(sentinel)
+    servers.settled(sentinel)
     rules = ["resetkeys", "resetchannels", "-@all", "+sentinel|get-master-addr-by-name"]
     secret = "hunter2-planted"
     for name, one in sentinel.processes.items():
@@ -158,7 +137,7 @@ def test_a_user_of_the_sentinels_needs_one_right(sentinel: servers.Servers, lock
 
 def test_a_call_of_a_new_process_costs_little(sentinel: servers.Servers, locks_at: Any) -> None:
     """One question to one Sentinel; ROLE and the call to the primary."""
-    primary = settled(sentinel)
+    primary = servers.settled(sentinel)
     locks_at(sentinel.connection).take()  # the server knows the script now
     watching = [one.client() for name, one in sentinel.processes.items() if name.startswith("sentinel")]
 
@@ -174,7 +153,7 @@ def test_a_call_of_a_new_process_costs_little(sentinel: servers.Servers, locks_a
 
 def test_a_primary_without_enough_replicas_takes_nothing(sentinel: servers.Servers, locks_at: Any) -> None:
     """What docs/servers.md says about min-replicas-to-write: refused, retried, and done once when they are back."""
-    primary = settled(sentinel)
+    primary = servers.settled(sentinel)
     locks = locks_at(sentinel.connection, patience=0.5)
     with primary.client() as plain:
         plain.config_set("min-replicas-to-write", 3)
@@ -189,7 +168,7 @@ def test_a_primary_without_enough_replicas_takes_nothing(sentinel: servers.Serve
 
 def test_redis_py_itself_would_not_follow(sentinel: servers.Servers) -> None:
     """Why the library's own client for Sentinels is not used; when this fails, it can be looked at again."""
-    primary = settled(sentinel)
+    primary = servers.settled(sentinel)
     hosts = [("127.0.0.1", one.port) for name, one in sentinel.processes.items() if name.startswith("sentinel")]
     client = redis.Sentinel(hosts).master_for(servers.SERVICE, socket_timeout=1)
     client.ping()

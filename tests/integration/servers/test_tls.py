@@ -143,3 +143,55 @@ def test_a_relative_path_means_the_directory_of_who_wrote_it(
     locks = locks_at({**tls.connection, "tls_ca_file": "ca.crt"})
     monkeypatch.chdir("/")
     assert locks.take().fence
+
+
+@pytest.fixture(scope="module")
+def watched(tls: servers.Servers, certificates: Path) -> Iterator[servers.Process]:
+    """A Sentinel that speaks TLS, also to the primary that it watches."""
+    watches = servers.watched(tls.primary.tls_port, 1)  # type: ignore[attr-defined]
+    one = servers.start_tls(
+        tls.directory / "watched", certificates, "server", "yes", "tls-replication yes", *watches, is_sentinel=True
+    )
+    tls.processes["sentinel-1"] = one
+    yield one
+
+
+def test_through_sentinels(tls: servers.Servers, watched: Any, certificates: Path, locks_at: Any) -> None:
+    """What is trusted and shown is the same for the Sentinels and the server; either can do without TLS."""
+    url = f"rediss+sentinel://127.0.0.1:{watched.tls_port}/{servers.SERVICE}"
+    locks = locks_at({**tls.connection, "url": url})
+    fence = locks.take().fence
+    with tls.primary.client() as plain:
+        assert plain.hget(locks.settings.prefix + "larry:lock:db", "fence") == fence
+    assert "is not trusted" in refused(
+        locks_at({**tls.connection, "url": url, "tls_ca_file": str(certificates / "other.crt")})
+    )
+    without = f"rediss+sentinel://127.0.0.1:{watched.port}/{servers.SERVICE}"
+    assert locks_at({**tls.connection, "url": without, "sentinel_tls": False}).take().fence
+
+
+def test_a_cluster(tls: servers.Servers, certificates: Path, locks_at: Any) -> None:
+    """Two nodes with half of the slots each: the port that a node names for the other one speaks TLS too."""
+    nodes = [
+        servers.start_tls(
+            tls.directory / f"node-{number}", certificates, "server", "yes", "cluster-enabled yes", "tls-cluster yes",
+            "cluster-port {port}",
+        )
+        for number in range(2)
+    ]  # fmt: skip
+    for number, node in enumerate(nodes):
+        tls.processes[f"node-{number}"] = node
+        with node.client() as plain:
+            plain.execute_command("CLUSTER", "ADDSLOTSRANGE", number * 8192, number * 8192 + 8191)
+            plain.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+    first, second = (node.client() for node in nodes)
+    bus = int(second.config_get("cluster-port")["cluster-port"])
+    first.execute_command("CLUSTER", "MEET", "127.0.0.1", nodes[1].tls_port, bus)  # type: ignore[attr-defined]
+
+    servers.wait_for(lambda: all(servers.is_whole(one, 2) for one in (first, second)), "the Cluster to come up")
+    url = f"rediss+cluster://127.0.0.1:{nodes[0].tls_port}"  # type: ignore[attr-defined]
+    for name, owner in (("{b}", first), ("{a}", second)):
+        slot = int(first.execute_command("CLUSTER", "KEYSLOT", name))
+        assert (slot > 8191) == (owner is second)
+        locks = locks_at({**tls.connection, "url": url}, f"{name}:")
+        assert locks.take().fence == owner.hget(f"{name}:larry:lock:db", "fence")

@@ -149,7 +149,7 @@ local function main()
   if before then
     -- A repeated acquire is answered as the first time, unless the lease is gone since.
     local state, rec = lease_look(lock_resource(name, before.slot), lock_public(name, slots, before.slot))
-    if state == 'held' and rec.token == args.token then return before end
+    if state == 'held' and rec.token == args.token and rec.fence == before.fence then return before end
     -- The lease of that acquire is over; taking it anew for a repeated call would be a holder nobody knows of.
     refuse('over', {fence = before.fence})
   end
