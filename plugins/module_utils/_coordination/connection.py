@@ -43,6 +43,9 @@ if redis is not None and "driver_info" in inspect.signature(redis.connection.Abs
 
 # A client per process and settings: a socket must never be shared across a fork.
 _CLIENTS: dict[tuple[int, Settings], t.Any] = {}
+# The connection of `exchange`, likewise.
+_LINES: dict[tuple[int, Settings], _Line] = {}
+_LOOK_AFTER_S = 1.0
 
 # A Sentinel is near and has little to do; the next one is asked after this long.
 _SENTINEL_TIMEOUT_S = 1.0
@@ -410,6 +413,57 @@ def connect(settings: Settings) -> t.Any:
     if client is None:
         client = _CLIENTS[key] = redis.Redis(connection_pool=make_pool(settings))
     return client
+
+
+def exchange(settings: Settings, *command: t.Any) -> t.Any:
+    """Sends one command and reads its answer, over a connection that this process keeps for that.
+
+    A client of redis-py takes a connection out of its pool, looks at it and puts it back for each command, which costs
+    more than the exchange itself. Retries, time-outs and errors are those of the connection, so they are the same.
+    """
+    client = connect(settings)
+    if threading.current_thread() is not threading.main_thread():
+        return client.execute_command(*command)
+    pool = client.connection_pool
+    kept = _LINES.get((os.getpid(), settings))
+    if kept is None or kept.pool is not pool:
+        kept = _LINES[os.getpid(), settings] = _Line(pool)
+    return kept.exchange(command)
+
+
+class _Line:
+    """A connection of a pool that is not given back."""
+
+    def __init__(self, pool: t.Any) -> None:
+        self.pool = pool
+        self.connection = pool.get_connection()
+        self.used_at = time.monotonic()
+
+    def exchange(self, command: tuple[t.Any, ...]) -> t.Any:
+        connection = self.connection
+        now = time.monotonic()
+        if now - self.used_at > _LOOK_AFTER_S:
+            # The server may have closed it meanwhile: to see that first is quicker than to fail and try again.
+            try:
+                stale = connection.can_read()
+            except (redis.RedisError, OSError):
+                stale = True
+            if stale:
+                connection.disconnect()
+        self.used_at = now
+
+        def do() -> t.Any:
+            connection.send_command(*command)
+            return connection.read_response()
+
+        try:
+            return connection.retry.call_with_retry(do, lambda _error: connection.disconnect())
+        except redis.ResponseError:
+            raise
+        except BaseException:
+            # An answer that nobody read would be taken for that of the next call.
+            connection.disconnect()
+            raise
 
 
 def disconnect(settings: Settings) -> None:

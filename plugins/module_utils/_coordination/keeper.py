@@ -37,6 +37,9 @@ _BOOTSTRAP = (
 )
 _IDLE_TURN_S = 5.0
 _FORK_CHECK_S = 0.5
+# A poke says that there is a new lease. It was taken just now, and no TTL is shorter than a second: to look after a
+# third of that is early enough, and whoever claims hundreds of times a second does not make us renew as often.
+_POKED_S = 1 / 3
 # A strategy that notices a dead fork by itself gets this long before the keeper ends the controller.
 _FORK_GRACE_S = 2.0
 
@@ -134,18 +137,23 @@ class Keeper:
 
     def run(self) -> None:
         next_turn = time.monotonic()
+        poked = False
         while self.controller.alive():
             now = time.monotonic()
             if now >= next_turn:
+                # What was poked until now is renewed now; the pipe is emptied first, so that no poke is lost.
+                with contextlib.suppress(BlockingIOError):
+                    while os.read(self.poke, 65536):
+                        pass
+                poked = False
                 next_turn = now + self.turn()
             self.look_at_forks()
-            ready, _w, _x = select.select(
-                self.watch, [], [], max(0.01, min(next_turn - time.monotonic(), _FORK_CHECK_S))
-            )
+            # Who is poked already need not be woken again before the turn.
+            watched = [one for one in self.watch if not (poked and one == self.poke)]
+            ready, _w, _x = select.select(watched, [], [], max(0.01, min(next_turn - time.monotonic(), _FORK_CHECK_S)))
             if self.poke in ready:
-                with contextlib.suppress(BlockingIOError):
-                    os.read(self.poke, 4096)
-                next_turn = time.monotonic()
+                poked = True
+                next_turn = min(next_turn, time.monotonic() + _POKED_S)
         self.give_up()
 
     def turn(self) -> float:

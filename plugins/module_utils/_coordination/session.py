@@ -14,7 +14,7 @@ import time
 import typing as t
 import uuid
 
-from .connection import Patience, connect, disconnect, redis, unavailable
+from .connection import Patience, connect, disconnect, exchange, redis, unavailable
 from .errors import CoordinationError, HistoryLost, NotJoined, Refused, ServerUnavailable, SettingsError
 from .history import Memory, Seen, loss_of, note_loss
 from .identity import Controller
@@ -125,6 +125,7 @@ class Session:
         self.outage_s = outage_of(outage_s)
         self.waited_s = 0.0
         self._memory: Memory | None = None
+        self._journal: Journal | None = None
         # True from a failed call on until one succeeds: the server learns that somebody missed it.
         self._missed = False
 
@@ -181,7 +182,7 @@ class Session:
                 context["missed"] = True
             sent = [1, self.key("larry:meta"), json.dumps(context), carried]
             try:
-                return self.client.evalsha(digest, *sent)
+                return exchange(self.settings, "EVALSHA", digest, *sent)
             except redis.exceptions.NoScriptError:
                 # A server that was started again, or took over from another one, does not know any script.
                 context["unknown"] = True
@@ -219,7 +220,9 @@ class Session:
     @property
     def journal(self) -> Journal:
         """The journal of this controller."""
-        return Journal(self.settings, self.controller)
+        if self._journal is None:
+            self._journal = Journal(self.settings, self.controller)
+        return self._journal
 
     def _learn(
         self, memory: Memory, seen: Seen | None, reply: dict[str, t.Any], history: dict[str, t.Any] | None

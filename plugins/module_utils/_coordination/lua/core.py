@@ -30,6 +30,16 @@ local function H(key)
   return out
 end
 
+-- Some fields of a hash by their names: of a large one that costs a fraction of all of it.
+local function pick(key, names)
+  local found = redis.call('HMGET', key, unpack(names))
+  local out = {}
+  for i = 1, #names do
+    if found[i] then out[names[i]] = found[i] end
+  end
+  return out
+end
+
 -- A reply that ends the script before anything was changed.
 local function refuse(status, fields)
   local reply = fields or {}
@@ -59,13 +69,15 @@ end
 local ALERTS = {task_conflict = true, worker_failure = true, critical_cve = true, rollback_initiated = true,
   tokens_reserve_deployed = true}
 local RUN = nil
+local MOMENT = nil  -- NOW as text, once it was needed
 local MEMBER = false  -- true once the caller has passed the guard of members
 local bridge_absence  -- defined with the history, in the scripts of runs
 
 local function message(event, data, id, spliced)
   data.id = id
   data.event = event
-  data.timestamp = iso(NOW)
+  MOMENT = MOMENT or iso(NOW)
+  data.timestamp = MOMENT
   data.run = RUN and RUN.id or ''
   data.from = data.from or ctx.actor or 'coordination'
   local text = cjson.encode(data)
@@ -87,7 +99,7 @@ local function emit(event, data, spliced)
     local seq = redis.call('HINCRBY', K('larry:run'), 'seq', 1)
     local text = message(event, data, F(seq), spliced)
     redis.call('XADD', K('larry:log'), F(seq) .. '-0', 'm', text)
-    redis.call('HSET', K('larry:run'), 'seq_at', F(NOW))
+    if RUN.seq_at ~= F(NOW) then redis.call('HSET', K('larry:run'), 'seq_at', F(NOW)) end
     RUN.seq, RUN.seq_at = F(seq), F(NOW)
     publish(event, text)
   else
@@ -100,7 +112,7 @@ end
 
 -- A message without a log entry (progress): its id sorts after the last entry.
 local function tell(event, data)
-  local last = RUN and redis.call('HGET', K('larry:run'), 'seq') or '0'
+  local last = RUN and RUN.seq or '0'
   publish(event, message(event, data, last .. '.' .. F(NOW)))
 end
 
@@ -113,24 +125,28 @@ local function bell(name)
   return last[1] and last[1][1] or '0-0'
 end
 
--- Law 3: a resource keeps its last operations and replies, so a repeated call gets the first answer.
-local function recall(key, field)
-  local kept = redis.call('HGET', key, field or 'ops')
+-- Law 3: a resource keeps its last operations and replies, so a repeated call gets the first answer. They are kept as
+-- lines, the newest first, each an operation and its reply: to find one, and to let the oldest go, nothing is decoded.
+-- JSON from cjson holds no raw line break or tab.
+local function recall_in(kept)
   if not kept then return nil end
-  for _, entry in ipairs(cjson.decode(kept)) do
-    if entry.op == ctx.op then return entry.reply end
-  end
-  return nil
+  local _, before = string.find(kept, '\n' .. ctx.op .. '\t', 1, true)
+  if not before then return nil end
+  return cjson.decode(string.sub(kept, before + 1, (string.find(kept, '\n', before, true) or 0) - 1))
 end
+local function recall(key, field) return recall_in(redis.call('HGET', key, field or 'ops')) end
 local function remember(key, size, reply, field)
-  local ring_of = {}
-  local kept = redis.call('HGET', key, field or 'ops')
-  if kept and size > 1 then
-    ring_of = cjson.decode(kept)
-    while #ring_of >= size do table.remove(ring_of) end
+  local lines = '\n' .. ctx.op .. '\t' .. cjson.encode(reply)
+  if size > 1 then
+    local kept = redis.call('HGET', key, field or 'ops') or ''
+    local oldest = 0
+    for _ = 1, size do
+      oldest = string.find(kept, '\n', oldest + 1, true)
+      if not oldest then break end
+    end
+    lines = lines .. (oldest and string.sub(kept, 1, oldest - 1) or kept)
   end
-  table.insert(ring_of, 1, {op = ctx.op, reply = reply})
-  redis.call('HSET', key, field or 'ops', cjson.encode(ring_of))
+  redis.call('HSET', key, field or 'ops', lines)
   return reply
 end
 
@@ -148,8 +164,11 @@ local function remember_lately(reply)
   return reply
 end
 
+-- What the scripts want to know of the run; a test compares this list with what they read.
+local RUN_FIELDS = {'id', 'state', 'epoch', 'seq', 'seq_at', 'plan', 'digest', 'started_at', 'previous', 'lost',
+  'alive_at'}
 local function load_run()
-  local run = H(K('larry:run'))
+  local run = pick(K('larry:run'), RUN_FIELDS)
   if run.id then RUN = run end
   return RUN
 end

@@ -20,6 +20,7 @@ local function task_key(id) return K('larry:task:' .. id) end
 local function larry_key(id) return K('larry:larry:' .. id) end
 local function worker_key(id) return K('larry:worker:' .. id) end
 
+local PROGRESS_FIELDS = {'weight_total', 'weight_done', 'partial'}
 local function set_public_progress(larry, fields)
   local progress = 100
   local total = tonumber(fields.weight_total or '0')
@@ -71,11 +72,11 @@ local function settle(id, task, state, cause, fence)
   redis.call('HINCRBY', larry, 'settled', 1)
   redis.call('HINCRBY', larry, state, 1)
   redis.call('HINCRBY', larry, 'weight_done', task.weight)
-  redis.call('ZREM', queue_of(task), id)
-  untimer('retry', id)
-  untimer('overdue', id)
+  -- What is in progress is in no queue: its claim took it out.
+  if task.state ~= 'in_progress' then redis.call('ZREM', queue_of(task), id) end
+  redis.call('ZREM', K('larry:timers'), 'retry:' .. id, 'overdue:' .. id)
   metric(task.larry, 'tasks_' .. state, 1)
-  set_public_progress(task.larry, H(larry))
+  set_public_progress(task.larry, pick(larry, PROGRESS_FIELDS))
   if redis.call('EXISTS', K('larry:dependents:' .. id)) == 1 then redis.call('RPUSH', K('larry:cascade'), id) end
   phase_check(task.larry)
 end
@@ -161,7 +162,8 @@ local function attempt_lost(id, task, cause, delay_us, at_fault)
   end
 end
 
--- Puts away a task's lease that lapsed or that an operator revoked. True if the task is held still.
+-- Puts away a task's lease that lapsed or that an operator revoked. True if the task is held still: then nothing was
+-- changed.
 local function task_observe(id, task)
   local resource = 'task/' .. id
   local state, rec = lease_look(resource, 'task:lock:' .. id)
@@ -323,7 +325,7 @@ TIMERS.roots = function()
 end
 
 phase_check = function(larry)
-  local fields = H(larry_key(larry))
+  local fields = pick(larry_key(larry), {'status', 'settled', 'total'})
   if fields.status ~= 'in_progress' and fields.status ~= 'pending' then return end
   if tonumber(fields.settled or '0') >= tonumber(fields.total) then
     redis.call('HSET', larry_key(larry), 'all_settled_at', F(NOW))
@@ -331,14 +333,16 @@ phase_check = function(larry)
   end
 end
 
+-- Answers how many timers were worked off.
 local function tick()
-  for _ = 1, TICK_STEP do
+  for done = 0, TICK_STEP - 1 do
     local due = redis.call('ZRANGEBYSCORE', K('larry:timers'), '-inf', F(NOW), 'LIMIT', 0, 1)[1]
-    if not due then return end
+    if not due then return done end
     redis.call('ZREM', K('larry:timers'), due)
     local kind, argument = string.match(due, '^(%w+):(.*)$')
     TIMERS[kind](argument)
   end
+  return TICK_STEP
 end
 
 local function next_timer_ms()
@@ -361,8 +365,9 @@ local function require_slot(slot)
   end
 end
 
-local function larry_view(larry)
-  local fields = H(larry_key(larry))
+-- `names`: the fields that the caller wants, all by default; those of the view are among them.
+local function larry_view(larry, names)
+  local fields = names and pick(larry_key(larry), names) or H(larry_key(larry))
   return fields, {larry = larry, phase = fields.status, mode = fields.mode, total = tonumber(fields.total),
     settled = tonumber(fields.settled or '0'), completed = tonumber(fields.completed or '0'),
     failed = tonumber(fields.failed or '0'), skipped = tonumber(fields.skipped or '0'),

@@ -13,6 +13,12 @@ from __future__ import annotations
 LEASE = r"""
 local function lease_key(resource) return K('larry:lease:' .. resource) end
 
+-- Whether a lease without a projection (of a slot) is held.
+local function lease_held(resource)
+  local rec = redis.call('HMGET', lease_key(resource), 'token', 'deadline')
+  return rec[1] and NOW < tonumber(rec[2])
+end
+
 -- True if the projection of this record is the one that we wrote (value and expiry both ours).
 local function projection_is_ours(rec)
   local value = redis.call('GET', K(rec.public))
@@ -20,8 +26,9 @@ local function projection_is_ours(rec)
   return F(redis.call('PEXPIRETIME', K(rec.public))) == F(tonumber(rec.deadline) / 1000), value
 end
 
-local function lease_clear(resource, rec)
-  if rec.public and rec.public ~= '' and projection_is_ours(rec) then redis.call('DEL', K(rec.public)) end
+-- `held`: the caller has just seen that it is, so the projection is ours.
+local function lease_clear(resource, rec, held)
+  if rec.public and rec.public ~= '' and (held or projection_is_ours(rec)) then redis.call('DEL', K(rec.public)) end
   redis.call('HDEL', lease_key(resource), 'token', 'deadline')
   redis.call('ZREM', K('larry:timers'), 'lease:' .. resource)
   if rec.controller then redis.call('SREM', K('larry:held:' .. rec.controller), resource) end
@@ -109,8 +116,8 @@ end
 local function lock_resource(name, slot) return 'lock/' .. name .. '/' .. slot end
 local FORGET_MS = 7 * 86400 * 1000  -- a lock nobody uses is forgotten; its next fence is the clock, so it still grows
 
-local function lock_end(name, slots, slot, rec)
-  lease_clear(lock_resource(name, slot), rec)
+local function lock_end(name, slots, slot, rec, held)
+  lease_clear(lock_resource(name, slot), rec, held)
   redis.call('PEXPIRE', lease_key(lock_resource(name, slot)), FORGET_MS)
   redis.call('PEXPIRE', K('larry:lock:' .. name), FORGET_MS)
   ring('lock:' .. name)
@@ -145,7 +152,7 @@ local function main()
   local name, slots = args.name, args.slots
   local key = K('larry:lock:' .. name)
   local lock = H(key)
-  local before = recall(key) or recall_lately()
+  local before = recall_in(lock.ops) or recall_lately()
   if before then
     -- A repeated acquire is answered as the first time, unless the lease is gone since.
     local state, rec = lease_look(lock_resource(name, before.slot), lock_public(name, slots, before.slot))
@@ -204,9 +211,10 @@ local function main()
   if ctx.member then require_member() end
   local name = args.name
   local key = K('larry:lock:' .. name)
-  local before = recall(key)
+  local lock = pick(key, {'slots', 'ops'})
+  local before = recall_in(lock.ops)
   if before then return before end
-  local slots = tonumber(redis.call('HGET', key, 'slots') or args.slots)
+  local slots = tonumber(lock.slots or args.slots)
   local released, holders = {}, {}
   for slot = 1, slots do
     local state, rec, foreign = lock_observe(name, slots, slot)
@@ -215,7 +223,7 @@ local function main()
       if not args.probe then
         emit(args.force and 'lease_revoked' or 'lease_released', {resource = 'lock:' .. name, holder = rec.owner,
           fence = rec.fence, cause = args.reason})
-        lock_end(name, slots, slot, rec)
+        lock_end(name, slots, slot, rec, true)
       end
     elseif state == 'foreign' and args.force then
       released[#released + 1] = {owner = foreign, slot = slot}

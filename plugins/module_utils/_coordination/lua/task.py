@@ -14,6 +14,7 @@ local function touches_paused(task)
   return nil
 end
 
+local CLAIM_FIELDS = {'status', 'mode', 'total', 'settled', 'completed', 'failed', 'skipped', 'deadline', 'sweep'}
 local function best_candidate(queues)
   local best, score, from = nil, nil, nil
   for _, queue in ipairs(queues) do
@@ -25,21 +26,20 @@ local function best_candidate(queues)
   return best, from
 end
 
-local function main()
+local function claim()
   require_member()
   local wkey = worker_key(args.worker)
   local worker = H(wkey)
   if not worker.larry then refuse('no_worker', {worker = args.worker}) end
   -- guard: repeat. The same claim sent again gets the same answer.
-  local before = recall(wkey)
+  local before = recall_in(worker.ops)
   if before then return before end
-  tick()
+  local worked_off = tick()
   require_slot(args.worker)
-  worker = H(wkey)
+  if worked_off > 0 then worker = H(wkey) end
   local larry = worker.larry
-  local fields, view = larry_view(larry)
+  local fields, view = larry_view(larry, CLAIM_FIELDS)
   view.status = 'none'
-  view.bell = bell('larry:' .. larry)
 
   if worker.task and worker.task ~= '' then
     local task = H(task_key(worker.task))
@@ -55,11 +55,10 @@ local function main()
     end
   end
   if view.done then view.status = 'done'; return view end
-  view.next_ms = next_timer_ms()
   -- guard: mode and phase. Paused, draining or overdue phases claim nothing new.
   if fields.status ~= 'in_progress' then view.why = 'phase_' .. fields.status; return view end
   if fields.mode ~= 'running' then view.why = fields.mode; return view end
-  if lease_look('slot/' .. larry) ~= 'held' then view.why = 'no_leader'; return view end
+  if not lease_held('slot/' .. larry) then view.why = 'no_leader'; return view end
   if fields.sweep and fields.sweep ~= '' then view.why = 'sweep'; return view end
   if tonumber(fields.deadline) <= NOW then TIMERS.phase(larry); view.why = 'sweep'; view.next_ms = 0; return view end
 
@@ -71,7 +70,7 @@ local function main()
   for _ = 1, 20 do
     local id, queue = best_candidate(queues)
     if not id then emptied = true; break end
-    local task = H(task_key(id))
+    local task = pick(task_key(id), {'state', 'touches', 'conflict', 'deadline_us', 'planned_us'})
     local thing = touches_paused(task)
     local resource = 'task/' .. id
     local state, rec, foreign = lease_look(resource, 'task:lock:' .. id)
@@ -120,7 +119,16 @@ local function main()
     redis.call('SET', K('worker:' .. args.worker .. ':status'), 'idle')
   end
   view.why = 'nothing_ready'
-  view.next_ms = emptied and next_timer_ms() or 0
+  if not emptied then view.next_ms = 0 end
+  return view
+end
+
+local function main()
+  local view = claim()
+  if view.status == 'claimed' then return view end
+  -- Only who waits needs to know for what, and until when.
+  view.bell = bell('larry:' .. view.larry)
+  if view.status == 'none' and not view.next_ms then view.next_ms = next_timer_ms() end
   return view
 end
 """
@@ -143,7 +151,7 @@ local function main()
   local key = task_key(id)
   local task = H(key)
   if not task.larry then refuse('no_task', {task = id}) end
-  local before = recall(key)
+  local before = recall_in(task.ops)
   if before then return before end
   local public = args.public or {}
   if not OUTCOMES[args.outcome] then refuse('bad_outcome', {outcome = args.outcome}) end
@@ -161,7 +169,7 @@ local function main()
     if not whole(value) then refuse('bad_figure', {name = name}) end
   end
   local held, rec = task_observe(id, task)
-  task = H(key)
+  if not held then task = H(key) end
   -- guard: fence. Only the holder of the lease, with its fence, within its deadline, settles the task (law 1).
   if not held or rec.fence ~= args.fence or rec.controller ~= ctx.controller then
     local cause = 'the lease is no longer held'
@@ -176,7 +184,7 @@ local function main()
     return remember(key, 4, {status = 'fenced', task = id, cause = cause, state = task.state,
       lease = lease_view('task:lock:' .. id, held and 'held' or 'free', rec)})
   end
-  lease_clear('task/' .. id, rec)
+  lease_clear('task/' .. id, rec, true)
   leave_worker(task, id)
   local wkey = worker_key(task.worker_now)
   redis.call('HSET', wkey, 'status', 'idle')
