@@ -26,8 +26,7 @@ export LC_ALL := C.UTF-8
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run status redis bench bench-all test lint sanity unit integration servers model guards chaos molecule drift
-.PHONY: build docs changelog lock format clean distclean setup setup-test setup-bench
+.PHONY: help run status redis bench bench-all test lint sanity unit integration servers model guards chaos molecule drift build docs changelog lock format clean distclean setup setup-test setup-bench
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "; print "Targets:"} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile

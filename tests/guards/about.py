@@ -32,6 +32,7 @@ ABOUT: dict[str, tuple[str, str]] = {
     "release_dependent": ("L6", "A task is ready when all before it have settled as it wants, and blocked otherwise."),
     "cascade": ("L6", "Dependents are told in bounded steps."),
     "queue_back": ("L6", "An attempt that is lost goes back, unless the phase is over."),
+    "tick": ("L5", "What is due is worked off before a call is carried out, in bounded steps."),
     "TIMERS.retry": ("L6", "Only a task that waits for nothing else is tried again."),
     "leave_worker": ("L6", "A worker loses the task that ended, and no other."),
     "attempt_lost": ("L5", "Attempts that fail are counted, and so are those that lapse."),
@@ -67,7 +68,8 @@ ABOUT: dict[str, tuple[str, str]] = {
     "gone": ("L5", "What a controller held is given up when it ends, and nothing of others."),
     "touches_paused": ("L6", "What touches a thing that is paused is not claimed."),
     "best_candidate": ("L6", "The first ready task in the order of the plan."),
-    "task_claim": ("L1, L6", "A worker with its place gets one ready task, in a phase that runs and is led."),
+    "task_claim": ("L6", "Who has no task learns what to wait for."),
+    "claim": ("L1, L6", "A worker with its place gets one ready task, in a phase that runs and is led."),
     "task_settle": (
         "L1",
         "The holder of the lease alone, with its fence, in time, settles a task; results are checked first.",

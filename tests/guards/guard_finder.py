@@ -40,7 +40,7 @@ _REPLY = re.compile(r"^(view|reply|answer|out)\b")
 _SHOWN = re.compile(r"_ms\b|math\.max\(0, math\.ceil\(")
 _MAIN = "main"
 # Law 3: what looks an operation up, and what keeps it, with the place of the reply among the arguments.
-_RECALLS = frozenset(("recall", "recall_lately", "published"))
+_RECALLS = frozenset(("recall", "recall_in", "recall_lately", "published"))
 _REMEMBERS = {"remember": 3, "remember_lately": 1, "note_published": 2}
 
 

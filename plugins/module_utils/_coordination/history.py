@@ -30,6 +30,8 @@ from .settings import Settings
 _RECORD_BYTES = 256
 _LOST_VALID_S = 86_400.0
 _SWEEP_AFTER_S = 86_400.0
+# A directory of many controllers is not read by each of them.
+_SWEEP_EVERY_S = 3_600.0
 # A fork that was stopped while it holds the lock must not hold the others up.
 _LOCK_TRIES, _LOCK_PAUSE_S = 5, 0.0005
 # Open files of this process: (process id, path) -> descriptor. A fork must not share the parent's locks.
@@ -190,7 +192,13 @@ def _records(place: str | None = None) -> t.Iterator[tuple[str, list[t.Any]]]:
 
 
 def _sweep() -> None:
-    """Removes the records of controllers that are gone."""
+    """Removes the records of controllers that are gone, now and then."""
+    marker = os.path.join(runtime_directory(), "history.swept")
+    with contextlib.suppress(FileNotFoundError):
+        if time.time() - os.stat(marker).st_mtime < _SWEEP_EVERY_S:
+            return
+    with open(marker, "w", encoding="utf-8"):
+        os.utime(marker)
     for path, fields in _records():
         with contextlib.suppress(OSError):
             old = time.time() - os.stat(path).st_mtime > _SWEEP_AFTER_S

@@ -153,12 +153,12 @@ def test_nothing_is_done_while_the_slot_is_moved(cluster: servers.Servers, locks
         servers.wait_for(lambda: owner_of(cluster, prefix)[1] is target, "the slot to be moved")
         # The same client, which knew the old owner; and the lock is the one that was taken.
         assert locks.look("db")["fence"] == held.fence
-        if new.pexpiretime(prefix + "lock:db") == expires:
+        if new.pexpiretime(prefix + "lock:db") <= expires + 250:
             assert locks.release("db")["status"] == "released"
             assert locks.take("db").fence > held.fence
         else:
-            # MIGRATE hands over what is left of the time, so on a busy machine the key expires a little later than it
-            # was set to, and counts as changed by somebody: the lease is revoked, as docs/servers.md says.
+            # MIGRATE hands over what is left of the time. Where that took longer than a quarter of a second, the key
+            # counts as changed by somebody: the lease is revoked, as docs/servers.md says.
             assert locks.release("db")["status"] == "not_held"
 
 

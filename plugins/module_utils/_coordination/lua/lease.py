@@ -19,11 +19,14 @@ local function lease_held(resource)
   return rec[1] and NOW < tonumber(rec[2])
 end
 
--- True if the projection of this record is the one that we wrote (value and expiry both ours).
+-- True if the projection of this record is the one that we wrote (value and expiry both ours). A Cluster that moves the
+-- slot to another node can set the expiry some milliseconds later.
+local MOVED_MS = 250
 local function projection_is_ours(rec)
   local value = redis.call('GET', K(rec.public))
   if value ~= rec.value then return false, value end
-  return F(redis.call('PEXPIRETIME', K(rec.public))) == F(tonumber(rec.deadline) / 1000), value
+  local late = redis.call('PEXPIRETIME', K(rec.public)) - tonumber(F(tonumber(rec.deadline) / 1000))
+  return late >= 0 and late <= MOVED_MS, value
 end
 
 -- `held`: the caller has just seen that it is, so the projection is ours.
