@@ -246,7 +246,7 @@ def place_for(context: Context, plan: Plan) -> tuple[Settings, Settings | None]:
     if decided(named, context.controller) is None:
         probe = Session(named, context.controller, context.host)
         try:
-            probe.patiently(lambda: probe.client.ping())
+            probe.patiently(probe.ping)
             wanted = STAY
         except ServerUnavailable as error:
             # Not where the server refuses us, and not away from a run that this machine knows is there, unfinished.

@@ -199,10 +199,10 @@ def plain(results: dict[str, int], controllers: int, forks: int) -> Figures:
             }  # fmt: skip
             (directory / f"hosts-{number}.json").write_text(json.dumps(inventory), encoding="utf-8")
             # One play, as ours is; a host ends it when it has had as many results as there.
-            tasks = [{"ansible.builtin.debug": {"msg": "x"}} for _ in range(counts[0])]
+            tasks = [{"ansible.builtin.debug": {"msg": "x"}} for _number in range(counts[0])]
             for low, high in zip(counts, counts[1:], strict=False):
                 tasks += [{"ansible.builtin.meta": "end_host", "when": f"'r{low}' in group_names"}]
-                tasks += [{"ansible.builtin.debug": {"msg": "x"}} for _ in range(high - low)]
+                tasks += [{"ansible.builtin.debug": {"msg": "x"}} for _number in range(high - low)]
             play = [{"hosts": "all", "strategy": "free", "gather_facts": False, "tasks": tasks}]
             (directory / f"play-{number}.json").write_text(json.dumps(play), encoding="utf-8")
             commands.append([f"play-{number}.json", "-i", f"hosts-{number}.json", "-f", str(forks)])

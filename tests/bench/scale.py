@@ -163,7 +163,7 @@ def memory(place: Server, short: bool) -> Table:
     note("ready", (ready - empty) / count, sample)
     claimed = [(worker, service.claim(worker)) for worker in plan["workers"]]
     # Only as many as there are workers can be in progress: their growth comes on top of what a ready task needs.
-    note("in progress", (ready - empty) / count + (used() - ready) / workers, [one["task"] for _, one in claimed])
+    note("in progress", (ready - empty) / count + (used() - ready) / workers, [one["task"] for _worker, one in claimed])
     for worker, one in claimed:
         service.settle(one["task"], one["fence"], "completed", worker=worker, result=RESULT)
     for _task in range(count - workers):

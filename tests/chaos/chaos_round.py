@@ -665,7 +665,7 @@ class Round:
 
     def resume(self, scope: str, names: list[str]) -> None:
         """Nobody must be left paused, whatever the server does at this moment."""
-        for _ in range(100):
+        for _number in range(100):
             try:
                 self.operators_phases().control("resume", scope, names)
                 return

@@ -122,7 +122,7 @@ def draw_schedule(rng: random.Random, kinds: list[str], tasks: int, ttl_s: float
         number = max(1, round(PER_1000[group] * density * tasks / 1000))
         # Every kind comes up before one comes up again; where there is room for fewer, chance decides.
         deck: list[str] = []
-        for _ in range(number):
+        for _number in range(number):
             if not deck:
                 deck = rng.sample(able, len(able))
             kind = deck.pop()
@@ -143,7 +143,7 @@ def draw_lengths(
     drawn = []
     groups = {group: [kind for kind in members if kind in kinds] for group, members in GROUPS.items()}
     able = [group for group, members in groups.items() if members]
-    for _ in range(number if able else 0):
+    for _number in range(number if able else 0):
         group = rng.choice(able)
         kind = rng.choice(groups[group])
         drawn.append(Fault(0, kind, group, rng.randint(*calls), _length(rng, kind, ttl_s), rng.random()))

@@ -59,7 +59,7 @@ def frame_end(data: bytes | bytearray, start: int = 0) -> int | None:
         end += length + 2
         return end if len(data) >= end else None
     if kind == 42:  # * an array
-        for _ in range(max(0, int(data[start + 1 : line]))):
+        for _number in range(max(0, int(data[start + 1 : line]))):
             after = frame_end(data, end)
             if after is None:
                 return None
@@ -73,7 +73,7 @@ def words(frame: bytes, most: int = 6) -> list[bytes]:
     found = []
     line = frame.index(b"\r\n")
     place = line + 2
-    for _ in range(min(most, int(frame[1:line]))):
+    for _number in range(min(most, int(frame[1:line]))):
         line = frame.index(b"\r\n", place)
         length = int(frame[place + 1 : line])
         found.append(frame[line + 2 : line + 2 + length])

@@ -65,8 +65,8 @@ class Checker:
         # What clients saw before the server lost history was of another history, in which the laws held on their own.
         losses = history.get("losses") or []
         self.lost = bool(losses)
-        since = max([*losses, *(history.get("recoveries") or [])], default=0.0)
-        self.later_calls = [call for call in self.calls if call.begin > since]
+        self.since = max([*losses, *(history.get("recoveries") or [])], default=0.0)
+        self.later_calls = [call for call in self.calls if call.begin > self.since]
 
     def say(self, law: str, sentence: str, *evidence: Any) -> None:
         self.found.append(Violation(law, sentence, list(evidence)))
@@ -536,12 +536,13 @@ class Checker:
     def barriers_in_real_time(self) -> None:
         """L7 by what clients saw: when somebody passed, every member had come and not gone away again."""
         meets: dict[tuple[str, str], list[Call]] = defaultdict(list)
-        for call in self.later_calls:
-            if call.what == "meet":
+        for call in self.calls:
+            # Somebody may have asked before the recovery of a lost history, and be there still.
+            if call.what == "meet" and (call.end is None or call.end > self.since):
                 meets[call.asked["barrier"], call.asked["member"]].append(call)
         for (name, _member), calls in meets.items():
             for call in calls:
-                if call.said("status") != "open" or call.end is None:
+                if call.said("status") != "open" or call.end is None or call.begin <= self.since:
                     continue
                 generation = call.said("generation")
                 for other in call.asked["members"]:

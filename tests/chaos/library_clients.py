@@ -85,7 +85,7 @@ class Caller:
 
     def insist(self, what: str, asked: dict[str, Any], act: Any, show: Any = None) -> Any:
         """The same, repeated while the server does not answer. `act` carries one operation id for all tries."""
-        for _ in range(_AGAIN):
+        for _number in range(_AGAIN):
             try:
                 return self.call(what, asked, act, show)
             except (ServerUnavailable, redis.exceptions.RedisError):

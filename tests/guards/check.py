@@ -542,7 +542,7 @@ def document(guards: list[Guard], results: list[dict[str, Any]]) -> None:
             law, sentence = ABOUT.get(where, ("", ""))
             lines += ["", f"## {where}", "", f"{sentence} ({law}) In {scripts_of(guard)}.", ""]
             lines += ["| guard | what it does | directed test |", "| --- | --- | --- |"]
-        path, _, test = (one["test"] or "").rpartition("::")
+        path, _colons, test = (one["test"] or "").rpartition("::")
         name = Path(path).stem
         shown = f"`{test}`" if name.startswith("test_guards_") else f"`{name}.py::{test}`"
         if one["state"] == "SURVIVED":

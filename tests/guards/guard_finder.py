@@ -253,7 +253,7 @@ class _Script:
                 return "exit"
             if last.kind == "callstat" and last.children[0].name in ("refuse", "error"):
                 return "exit"
-        inside = [node for node in body.walk()]
+        inside = list(body.walk())
         if self._writes(inside, function):
             return "change"
         for node in inside:

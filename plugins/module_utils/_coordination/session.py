@@ -205,6 +205,10 @@ class Session:
             )
         return reply
 
+    def ping(self) -> None:
+        """Returns when the server answers."""
+        self.client.ping()
+
     def hasty(self) -> Session:
         """The same caller, who does not wait for a server that is away."""
         settings = dataclasses.replace(self.settings, patience_s=min(_HASTY_S, self.settings.patience_s))
@@ -297,7 +301,7 @@ class Session:
             caller = Session(self.settings, self.controller, self.host, True, self.actor, self.keep, self.outage_s)
         try:
             # The file stays where its sentence says it is, until there is somebody to take it in.
-            caller.patiently(lambda: caller.client.ping())
+            caller.patiently(caller.ping)
         except ServerUnavailable:
             if self.outage_s == 0:
                 raise

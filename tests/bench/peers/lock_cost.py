@@ -115,15 +115,17 @@ def in_a_queue(place: Server, kind: str, turns: int) -> tuple[float, float]:
     count = 8
     fork = multiprocessing.get_context("fork")
     start, answers = fork.Barrier(count + 1), fork.Queue()
-    processes = [fork.Process(target=_contender, args=(place.url, kind, turns, start, answers)) for _ in range(count)]
+    processes = [
+        fork.Process(target=_contender, args=(place.url, kind, turns, start, answers)) for _number in range(count)
+    ]
     for process in processes:
         process.start()
     start.wait(timeout=60)
     began = time.monotonic()
-    found = [answers.get(timeout=180) for _ in range(count)]
+    found = [answers.get(timeout=180) for _number in range(count)]
     for process in processes:
         process.join(timeout=30)
-    return count * turns / (max(ended for ended, _ in found) - began), max(longest for _, longest in found)
+    return count * turns / (max(ended for ended, _wait in found) - began), max(longest for _ended, longest in found)
 
 
 def main() -> int:
@@ -131,7 +133,9 @@ def main() -> int:
     chosen = options(__doc__)
     rounds, calls, turns = (2, 200, 10) if chosen.short else (7, 2000, 50)
     with server() as place, contextlib.ExitStack() as stack:
-        made = {name: stack.enter_context(maker(place.url, f"alone-{name}")) for name, (maker, _) in LOCKS.items()}
+        made = {
+            name: stack.enter_context(maker(place.url, f"alone-{name}")) for name, (maker, _renews) in LOCKS.items()
+        }
 
         def alone(name: str) -> Callable[[], float]:
             def turn() -> None:
@@ -174,7 +178,7 @@ def interleaved_pairs(rounds: int, place: Server, turns: int) -> dict[str, tuple
         for name in LOCKS:
             taken[name].append(in_a_queue(place, name, turns))
     return {
-        name: (Spread(tuple(one for one, _ in of)), Spread(tuple(two for _, two in of))) for name, of in taken.items()
+        name: (Spread(tuple(one[0] for one in of)), Spread(tuple(one[1] for one in of))) for name, of in taken.items()
     }
 
 

@@ -190,7 +190,7 @@ def test_with_waits_no_longer_than_it_should(kind: Kind) -> None:
         with pytest.raises(LockError) as caught:
             with kind.lock(**options):
                 raise AssertionError("it was entered")
-        assert type(caught.value) is LockError
+        assert caught.type is LockError
         assert caught.value.lock_name == "l"
 
 
@@ -220,7 +220,7 @@ def test_with_only_warns_if_that_is_asked_for(kind: Kind, how: str, caplog: pyte
 def test_releasing_what_was_never_taken(kind: Kind) -> None:
     with pytest.raises(LockError) as caught:
         kind.lock().release()
-    assert type(caught.value) is LockError
+    assert caught.type is LockError
     assert caught.value.lock_name == "l"
 
 
@@ -230,7 +230,7 @@ def test_releasing_twice(kind: Kind) -> None:
     lock.release()
     with pytest.raises(LockError) as caught:
         lock.release()
-    assert type(caught.value) is LockError
+    assert caught.type is LockError
 
 
 def test_releasing_what_was_lost(kind: Kind) -> None:
@@ -244,7 +244,7 @@ def test_releasing_what_was_lost(kind: Kind) -> None:
     assert lock.local.token is None
     with pytest.raises(LockError) as caught:
         lock.release()
-    assert type(caught.value) is LockError
+    assert caught.type is LockError
 
 
 def test_what_another_client_set_is_honoured(kind: Kind) -> None:
@@ -287,7 +287,7 @@ def test_prolonging_what_was_never_taken(kind: Kind, verb: str) -> None:
     lock = kind.lock(timeout=10)
     with pytest.raises(LockError, match="unlocked") as caught:
         getattr(lock, verb)(*([5] if verb == "extend" else []))
-    assert type(caught.value) is LockError
+    assert caught.type is LockError
     assert caught.value.lock_name == "l"
 
 
@@ -297,7 +297,7 @@ def test_prolonging_what_has_no_timeout(kind: Kind, verb: str) -> None:
     lock.acquire()
     with pytest.raises(LockError, match="no timeout") as caught:
         getattr(lock, verb)(*([5] if verb == "extend" else []))
-    assert type(caught.value) is LockError
+    assert caught.type is LockError
     assert lock.owned()
 
 

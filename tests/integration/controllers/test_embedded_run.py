@@ -235,5 +235,9 @@ def test_cleanup(done: Any) -> None:
     named = ("task:", "phase:", "worker:", "metrics:", "tokens:", "larry:log", "larry:run")
     rest = sorted(key for key in left & ours if key.startswith(named))
     assert rest == []
-    # What stays belongs to stand-alone locks (fences must not start anew), never to the run.
-    assert all("lock" in key or key.startswith("larry:standalone") for key in left & ours), sorted(left & ours)
+    # What stays belongs to stand-alone locks (fences must not start anew), or goes by itself, and never to the run.
+    kept = ("larry:standalone", "larry:lately:")
+    assert all("lock" in key or key.startswith(kept) for key in left & ours), sorted(left & ours)
+    with done.client as client:
+        assert all(client.pttl(key) <= 120_000 for key in left if key.startswith("larry:lately:"))
+        assert all(client.pttl(key) != -1 for key in left if key.startswith("larry:lately:"))

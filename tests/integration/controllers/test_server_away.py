@@ -107,10 +107,10 @@ def test_events_and_progress_while_it_is_away(away: Any) -> None:
             "far.state == 'held'", "not told.journaled", "told.id | int > 0"]}},
     ])  # fmt: skip
     process = bench.playbook(path, name="tells")
-    bench.wait(lambda: (bench.work / "claimed").exists(), "the claim")
+    bench.wait((bench.work / "claimed").exists, "the claim")
     server.kill()
     (bench.work / "claimed-go").touch()
-    bench.wait(lambda: (bench.work / "journaled").exists(), "the journal", 90)
+    bench.wait((bench.work / "journaled").exists, "the journal", 90)
     (journal,) = (bench.directory / "x" / "cortex-larry").glob("journal-*")
     records = [json.loads(line) for line in journal.read_text().splitlines()]
     assert [record["kind"] for record in records] == ["event"] * 3 + ["progress"]
@@ -138,7 +138,7 @@ def test_never_back(away: Any) -> None:
         {"name": "Never", "cortex.larry.event": {**event, "data": {"number": 3}}},
     ])  # fmt: skip
     process = bench.playbook(path, name="ends")
-    bench.wait(lambda: (bench.work / "joined").exists(), "the run to be joined")
+    bench.wait((bench.work / "joined").exists, "the run to be joined")
     run = bench.events("run_created")[0]["run"]
     server.kill()
     (bench.work / "joined-go").touch()

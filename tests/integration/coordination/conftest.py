@@ -23,6 +23,7 @@ from typing import Any
 
 import pytest
 from crews import Crew, Place, build_plan, until
+from virtual_time import Clock, load_scripts, timed_scripts
 
 from ansible_collections.cortex.larry.plugins.module_utils._coordination import barriers, locks, runs, slots, tasks
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.connection import disconnect
@@ -175,3 +176,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.main_core)
+
+
+@pytest.fixture
+def clock(place: Any) -> Iterator[Clock]:
+    """The test's clock under the prefix of the test; the scripts of this process read it."""
+    with timed_scripts():
+        load_scripts(place.plain)
+        yield Clock(place.plain, place.settings.prefix)

@@ -9,19 +9,15 @@ What a controller has seen is set by the test in place of its file, and the time
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
+from virtual_time import Clock
 
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.errors import HistoryLost, NotJoined
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.history import Seen
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.identity import Controller
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "guards"))
-from virtual_time import Clock, clock  # noqa: F401
 
 DIGEST = "d" * 64
 LONG = 3_600_000
@@ -115,7 +111,7 @@ def group(
     place: Any,
     crew: Any,
     plan_of: Any,
-    clock: Clock,  # noqa: F811
+    clock: Clock,
 ) -> Callable[..., Group]:
     """Return a function that makes a group; planned seconds are real ones."""
 
@@ -150,7 +146,7 @@ def test_whoever_has_seen_more_is_refused(group: Any) -> None:
     assert one.place.plain.xlen(one.place.key("larry:log")) == length + 1
 
 
-def test_an_entry_that_was_seen_must_be_in_the_log(group: Any, clock: Clock) -> None:  # noqa: F811
+def test_an_entry_that_was_seen_must_be_in_the_log(group: Any, clock: Clock) -> None:
     one = group()
     seen = one.end
     for _number in range(3):
@@ -215,7 +211,7 @@ def test_after_a_recovery_all_join_again(group: Any) -> None:
     assert one.after(moved(seen, epoch=1, seq=-5)) == "published"
 
 
-def test_a_keeper_that_has_seen_more_renews_nothing(group: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_keeper_that_has_seen_more_renews_nothing(group: Any, clock: Clock) -> None:
     one = group()
     task, _fence = one.claim()
     until = one.place.plain.pexpiretime(one.place.key(f"task:lock:{task}"))
@@ -231,7 +227,7 @@ def test_a_keeper_that_has_seen_more_renews_nothing(group: Any, clock: Clock) ->
     assert one.place.plain.pexpiretime(one.place.key(f"task:lock:{task}")) == until + 1_000
 
 
-def test_a_lock_beside_a_lost_run_is_renewed(group: Any, place: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_lock_beside_a_lost_run_is_renewed(group: Any, place: Any, clock: Clock) -> None:
     one = group()
     one.write(lost="behind")
     session = place.session(Controller("alone", 1, "0", "host"))
@@ -242,7 +238,7 @@ def test_a_lock_beside_a_lost_run_is_renewed(group: Any, place: Any, clock: Cloc
     assert place.plain.pexpiretime(place.key("lock:db")) == clock.now_ms + 5_000
 
 
-def away(one: Group, clock: Clock, milliseconds: int) -> int:  # noqa: F811
+def away(one: Group, clock: Clock, milliseconds: int) -> int:
     """A member calls, then the server is away; returns that time in microseconds."""
     clock.advance(600)  # so that the call is noted
     one.call(one.a, "phase_turn", larry="x")
@@ -251,7 +247,7 @@ def away(one: Group, clock: Clock, milliseconds: int) -> int:  # noqa: F811
     return milliseconds * 1_000
 
 
-def test_the_time_of_an_absence_counts_for_nobody(group: Any, clock: Clock) -> None:  # noqa: F811
+def test_the_time_of_an_absence_counts_for_nobody(group: Any, clock: Clock) -> None:
     one = group(phase_s=100.0)
     task, fence = one.claim()
     hard, since = int(one.record("lease", f"task/{task}", "hard")), one.record("lease", f"task/{task}", "since")
@@ -278,7 +274,7 @@ def test_the_time_of_an_absence_counts_for_nobody(group: Any, clock: Clock) -> N
     assert told["kept"] == 7
 
 
-def test_an_absence_is_two_things_together(group: Any, clock: Clock) -> None:  # noqa: F811
+def test_an_absence_is_two_things_together(group: Any, clock: Clock) -> None:
     one = group()
     away(one, clock, 20_000)
     one.call(one.a, "phase_turn", larry="x")  # a long silence, and nobody missed the server
@@ -305,7 +301,7 @@ def test_a_run_that_nobody_has_used_has_missed_nothing(group: Any) -> None:
     assert "server_away" not in one.place.names()
 
 
-def test_what_had_lapsed_before_is_not_brought_back(group: Any, clock: Clock) -> None:  # noqa: F811
+def test_what_had_lapsed_before_is_not_brought_back(group: Any, clock: Clock) -> None:
     one = group()
     one.lock("early", ttl_ms=1_000)
     one.lock("late", ttl_ms=5_000)
@@ -315,7 +311,7 @@ def test_what_had_lapsed_before_is_not_brought_back(group: Any, clock: Clock) ->
     assert (one.place.get("lock:early"), one.place.get("lock:late")) == (None, "o")
 
 
-def test_a_key_that_somebody_set_meanwhile_is_honoured(group: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_key_that_somebody_set_meanwhile_is_honoured(group: Any, clock: Clock) -> None:
     one = group()
     task, fence = one.claim()
     away(one, clock, 20_000)
@@ -327,7 +323,7 @@ def test_a_key_that_somebody_set_meanwhile_is_honoured(group: Any, clock: Clock)
     assert one.call(one.a, "task_checkpoint", task=task, fence=fence)["status"] == "lost"
 
 
-def test_the_time_of_a_phase_moves_only_while_it_runs(group: Any, clock: Clock) -> None:  # noqa: F811
+def test_the_time_of_a_phase_moves_only_while_it_runs(group: Any, clock: Clock) -> None:
     one = group([{"id": "t0"}, {"id": "t1", "larry": "y"}], phase_s=100.0)
     task, fence = one.claim()
     one.call(one.a, "task_settle", task=task, fence=fence, outcome="completed", worker="x1")
@@ -340,7 +336,7 @@ def test_the_time_of_a_phase_moves_only_while_it_runs(group: Any, clock: Clock) 
     assert one.place.plain.zscore(one.place.key("larry:timers"), "phase:x") is None
 
 
-def test_a_finished_run_is_left_as_it_is(group: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_finished_run_is_left_as_it_is(group: Any, clock: Clock) -> None:
     one = group()
     one.a.runs.finish("completed", "r", "h")
     before, until = one.field("alive_at"), one.record("lease", "slot/x", "deadline")
@@ -349,7 +345,7 @@ def test_a_finished_run_is_left_as_it_is(group: Any, clock: Clock) -> None:  # n
     assert (one.field("alive_at"), one.record("lease", "slot/x", "deadline")) == (before, until)
 
 
-def test_a_call_is_noted_at_most_twice_a_second(group: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_call_is_noted_at_most_twice_a_second(group: Any, clock: Clock) -> None:
     one = group()
     away(one, clock, 0)
     before = one.field("alive_at")
@@ -367,7 +363,7 @@ def recover(one: Group, operation: str | None = None, seen: Seen | None = None, 
     return one.b.session.call("run_recover", {"digest": DIGEST, "known": known, **more}, operation)
 
 
-def test_a_recovery_frees_everything_of_the_run(group: Any, place: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_recovery_frees_everything_of_the_run(group: Any, place: Any, clock: Clock) -> None:
     one = group()
     one.claim()
     _task, fence = one.claim("x2")
@@ -397,7 +393,7 @@ def test_a_recovery_sent_again_is_one(group: Any) -> None:
     assert [entry["epoch"] for entry in one.place.log("run_recovered")] == [2]
 
 
-def test_only_what_is_lost_is_recovered(group: Any, clock: Clock) -> None:  # noqa: F811
+def test_only_what_is_lost_is_recovered(group: Any, clock: Clock) -> None:
     one = group()
     assert recover(one)["status"] == "whole"
     assert recover(one, seen=one.end)["status"] == "whole"
@@ -419,7 +415,7 @@ def test_an_epoch_follows_all_that_are_known(group: Any, there: int, known: int,
     assert recover(one, seen=dataclasses.replace(one.end, epoch=known), force=True)["epoch"] == opened
 
 
-def test_a_recovery_waits_for_the_clock(group: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_recovery_waits_for_the_clock(group: Any, clock: Clock) -> None:
     one = group()
     seen = dataclasses.replace(one.end, seq=999, at=clock.now_us + 2_000)
     assert recover(one, seen=seen)["status"] == "clock_behind"
@@ -465,7 +461,7 @@ def test_a_finished_run_takes_no_journal(group: Any) -> None:
     assert not one.place.plain.exists(one.place.key("larry:published"))
 
 
-def test_progress_of_a_journal_is_for_whoever_holds_the_task(group: Any, clock: Clock) -> None:  # noqa: F811
+def test_progress_of_a_journal_is_for_whoever_holds_the_task(group: Any, clock: Clock) -> None:
     one = group()
     task, fence = one.claim()
     number = 0

@@ -6,17 +6,13 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
+from virtual_time import Clock
 
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.errors import NotJoined
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.identity import Controller
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "guards"))
-from virtual_time import Clock, clock  # noqa: F401
 
 
 class User:
@@ -34,8 +30,8 @@ class User:
         arguments = {"name": "db", "slots": self.slots, "token": self.name}
         return self.session.call("lock_release", {**arguments, **more}, operation)
 
-    def extend(self) -> dict[str, Any]:
-        return self.session.call("lock_extend", {"name": "db", "token": self.name, "ttl_ms": 5_000})
+    def extend(self, operation: str | None = None) -> dict[str, Any]:
+        return self.session.call("lock_extend", {"name": "db", "token": self.name, "ttl_ms": 5_000}, operation)
 
     def renew(self, *only: str) -> list[str]:
         reply = self.session.call("renew", {"only": list(only) or None})
@@ -46,7 +42,7 @@ def events(place: Any) -> list[str]:
     return [json.loads(fields["m"])["event"] for _id, fields in place.plain.xrange(place.key("larry:standalone:log"))]
 
 
-def test_held_to_the_millisecond(place: Any, clock: Clock) -> None:  # noqa: F811
+def test_held_to_the_millisecond(place: Any, clock: Clock) -> None:
     a, b = User(place, "a"), User(place, "b")
     assert a.acquire()["status"] == "held"
     clock.advance(999)
@@ -59,16 +55,16 @@ def test_held_to_the_millisecond(place: Any, clock: Clock) -> None:  # noqa: F81
     assert place.get("lock:db") == "b"
 
 
-def test_fences_grow_in_one_moment(place: Any, clock: Clock) -> None:  # noqa: F811
+def test_fences_grow_in_one_moment(place: Any, clock: Clock) -> None:
     a = User(place, "a")
     fences = []
-    for _ in range(3):
+    for _number in range(3):
         fences.append(int(a.acquire()["fence"]))
         a.release()
     assert fences == [clock.now_us, clock.now_us + 1, clock.now_us + 2]
 
 
-def test_who_does_not_hold_it_changes_nothing(place: Any, clock: Clock) -> None:  # noqa: F811
+def test_who_does_not_hold_it_changes_nothing(place: Any, clock: Clock) -> None:
     a, b = User(place, "a"), User(place, "b")
     a.acquire()
     until = place.plain.pexpiretime(place.key("lock:db"))
@@ -81,7 +77,7 @@ def test_who_does_not_hold_it_changes_nothing(place: Any, clock: Clock) -> None:
     assert place.plain.pexpiretime(place.key("lock:db")) == clock.now_ms + 1_000
 
 
-def test_a_late_renewal_brings_nothing_back(place: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_late_renewal_brings_nothing_back(place: Any, clock: Clock) -> None:
     a, b = User(place, "a"), User(place, "b")
     a.acquire()
     clock.advance(1_000)
@@ -90,7 +86,7 @@ def test_a_late_renewal_brings_nothing_back(place: Any, clock: Clock) -> None:  
     assert b.acquire()["status"] == "held"
 
 
-def test_the_end_of_a_controller_ends_only_its_own(place: Any, clock: Clock) -> None:  # noqa: F811
+def test_the_end_of_a_controller_ends_only_its_own(place: Any, clock: Clock) -> None:
     a, b = User(place, "a"), User(place, "b")
     a.acquire()
     clock.advance(1_000)
@@ -103,7 +99,7 @@ def test_the_end_of_a_controller_ends_only_its_own(place: Any, clock: Clock) -> 
     assert place.get("lock:db") is None
 
 
-def test_a_repeated_acquire_counts_once(place: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_repeated_acquire_counts_once(place: Any, clock: Clock) -> None:
     a = User(place, "a")
     first = a.acquire("op")
     clock.advance(10)
@@ -117,24 +113,24 @@ def test_a_repeated_acquire_counts_once(place: Any, clock: Clock) -> None:  # no
     assert a.acquire("op")["status"] == "over"  # and not the fence of a lease that is over
 
 
-def test_an_acquire_is_remembered_for_a_while_whatever_comes_between(place: Any, clock: Clock) -> None:  # noqa: F811
+def test_an_acquire_is_remembered_for_a_while_whatever_comes_between(place: Any, clock: Clock) -> None:
     a, b = User(place, "a", 2), User(place, "b", 2)
     first = a.acquire("op", ttl_ms=600_000)
-    for _ in range(20):
+    for _number in range(20):
         b.acquire()
         b.release()
     clock.advance(60_000)
     assert a.acquire("op") == first
 
 
-def test_an_acquire_is_remembered_long_if_little_comes_between(place: Any, clock: Clock) -> None:  # noqa: F811
+def test_an_acquire_is_remembered_long_if_little_comes_between(place: Any, clock: Clock) -> None:
     a = User(place, "a")
     first = a.acquire("op", ttl_ms=600_000)
     clock.advance(300_000)
     assert a.acquire("op") == first
 
 
-def test_a_repeated_acquire_is_not_answered_for_another_holder(place: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_repeated_acquire_is_not_answered_for_another_holder(place: Any, clock: Clock) -> None:
     a, b = User(place, "a"), User(place, "b")
     a.acquire("op")
     clock.advance(1_000)
@@ -142,7 +138,7 @@ def test_a_repeated_acquire_is_not_answered_for_another_holder(place: Any, clock
     assert a.acquire("op")["status"] == "over"
 
 
-def test_a_repeated_release_gives_up_nothing_new(place: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_repeated_release_gives_up_nothing_new(place: Any, clock: Clock) -> None:
     a = User(place, "a")
     a.acquire()
     first = a.release("op")
@@ -151,17 +147,17 @@ def test_a_repeated_release_gives_up_nothing_new(place: Any, clock: Clock) -> No
     assert place.get("lock:db") == "a"
 
 
-def test_calls_without_effect_do_not_push_out_the_memory(place: Any, clock: Clock) -> None:  # noqa: F811
+def test_calls_without_effect_do_not_push_out_the_memory(place: Any, clock: Clock) -> None:
     a, b = User(place, "a"), User(place, "b")
     first = a.acquire("op", ttl_ms=600_000)
-    for _ in range(20):
+    for _number in range(20):
         b.release()
         a.release(probe=True)
     clock.advance(300_000)
     assert a.acquire("op") == first and "already" not in a.acquire("op")
 
 
-def test_a_probe_changes_nothing(place: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_probe_changes_nothing(place: Any, clock: Clock) -> None:
     a, b = User(place, "a", 2), User(place, "b", 2)
     a.acquire()
     place.plain.set(place.key("lock:db:2"), "stranger")
@@ -174,7 +170,7 @@ def test_a_probe_changes_nothing(place: Any, clock: Clock) -> None:  # noqa: F81
     assert b.release(force=True) | {"h": 0} == {"status": "not_held", "released": {}, "holders": {}, "h": 0}
 
 
-def test_other_slots_only_while_nobody_holds_it(place: Any, clock: Clock) -> None:  # noqa: F811
+def test_other_slots_only_while_nobody_holds_it(place: Any, clock: Clock) -> None:
     a, b = User(place, "a", 2), User(place, "b", 1)
     assert a.acquire()["status"] == "held"
     refused = b.acquire()
@@ -183,7 +179,7 @@ def test_other_slots_only_while_nobody_holds_it(place: Any, clock: Clock) -> Non
     assert b.acquire()["status"] == "held"
 
 
-def test_the_lowest_free_slot_and_no_more(place: Any, clock: Clock) -> None:  # noqa: F811
+def test_the_lowest_free_slot_and_no_more(place: Any, clock: Clock) -> None:
     a, b, c = (User(place, name, 2) for name in "abc")
     assert (a.acquire()["slot"], b.acquire()["slot"], c.acquire()["status"]) == (1, 2, "busy")
     a.release()
@@ -191,7 +187,7 @@ def test_the_lowest_free_slot_and_no_more(place: Any, clock: Clock) -> None:  # 
     assert c.acquire()["slot"] == 1
 
 
-def test_the_soonest_of_all_holders(place: Any, clock: Clock) -> None:  # noqa: F811
+def test_the_soonest_of_all_holders(place: Any, clock: Clock) -> None:
     a, b = User(place, "a", 4), User(place, "b", 4)
     place.plain.set(place.key("lock:db:1"), "stranger")
     place.plain.set(place.key("lock:db:2"), "stranger", pxat=clock.now_ms + 400)
@@ -206,7 +202,7 @@ def test_the_soonest_of_all_holders(place: Any, clock: Clock) -> None:  # noqa: 
     assert place.plain.hget(place.key("larry:lock:db"), "refusals") == "1"
 
 
-def test_a_key_gone_at_the_very_end_has_lapsed(place: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_key_gone_at_the_very_end_has_lapsed(place: Any, clock: Clock) -> None:
     """It may have expired by itself just before the record's deadline: that is no operator's doing."""
     a, b = User(place, "a"), User(place, "b")
     for left, told in ((4, "lease_lapsed"), (6, "lease_revoked")):
@@ -223,7 +219,7 @@ def test_a_key_gone_at_the_very_end_has_lapsed(place: Any, clock: Clock) -> None
     assert events(place)[-1] == "lease_revoked"
 
 
-def test_a_key_of_another_is_not_deleted_with_the_lease(place: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_key_of_another_is_not_deleted_with_the_lease(place: Any, clock: Clock) -> None:
     a = User(place, "a")
     a.acquire()
     place.plain.set(place.key("lock:db"), "stranger")
@@ -255,7 +251,24 @@ def test_a_lock_beside_a_run_is_not_the_runs(place: Any, crew: Any, plan_of: Any
     assert place.names().count("lease_refused") == 1
 
 
-def test_the_holder_extends_its_lease(place: Any, clock: Clock) -> None:  # noqa: F811
+def test_an_extension_sent_again_moves_nothing(place: Any, clock: Clock) -> None:
+    a = User(place, "a")
+    a.acquire()
+    first = a.extend("one")
+    expires = place.plain.pexpiretime(place.key("lock:db"))
+    clock.advance(500)
+    assert a.extend("one") == first
+    assert place.plain.pexpiretime(place.key("lock:db")) == expires
+    a.release()
+    assert a.extend("one")["status"] == "not_held"
+    a.acquire()
+    expires = place.plain.pexpiretime(place.key("lock:db"))
+    assert a.extend("one")["status"] == "not_held"
+    assert place.plain.pexpiretime(place.key("lock:db")) == expires
+    assert a.extend("two")["status"] == "held"
+
+
+def test_the_holder_extends_its_lease(place: Any, clock: Clock) -> None:
     a = User(place, "a")
     a.acquire()
     clock.advance(500)
@@ -267,7 +280,7 @@ def test_the_holder_extends_its_lease(place: Any, clock: Clock) -> None:  # noqa
 
 
 @pytest.mark.parametrize("value, later", [("stranger", 0), ("a", 500), ("a", None)])
-def test_a_key_that_is_not_as_it_was_written_is_revoked(place: Any, clock: Clock, value: str, later: Any) -> None:  # noqa: F811
+def test_a_key_that_is_not_as_it_was_written_is_revoked(place: Any, clock: Clock, value: str, later: Any) -> None:
     a = User(place, "a")
     until = int(a.acquire()["deadline"]) // 1000
     place.plain.set(place.key("lock:db"), value, pxat=None if later is None else until + later)
@@ -276,7 +289,7 @@ def test_a_key_that_is_not_as_it_was_written_is_revoked(place: Any, clock: Clock
     assert place.get("lock:db") == value
 
 
-def test_a_keeper_comes_back_for_the_shortest_lease(place: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_keeper_comes_back_for_the_shortest_lease(place: Any, clock: Clock) -> None:
     a = User(place, "a")
     for name, ttl_ms in (("long", 3_000), ("short", 1_000), ("middle", 2_000)):
         a.acquire(name=name, ttl_ms=ttl_ms)
@@ -284,7 +297,7 @@ def test_a_keeper_comes_back_for_the_shortest_lease(place: Any, clock: Clock) ->
     assert a.session.call("renew", {"only": only})["soonest_ttl_ms"] == 1_000
 
 
-def test_a_lock_of_a_run_that_is_over_is_told_in_its_log(place: Any, crew: Any, plan_of: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_lock_of_a_run_that_is_over_is_told_in_its_log(place: Any, crew: Any, plan_of: Any, clock: Clock) -> None:
     one = crew(plan_of({"x": {"w": ["cap"]}}, [{"id": "t0"}]))
     arguments = {"name": "own", "slots": 1, "token": "t", "owner": "o", "ttl_ms": 1_000, "first": True}
     one.session.call("lock_acquire", arguments)
@@ -296,7 +309,7 @@ def test_a_lock_of_a_run_that_is_over_is_told_in_its_log(place: Any, crew: Any, 
     assert "lease_released" in place.names() and events(place) == []
 
 
-def test_the_end_of_a_controller_ends_no_lease_that_is_over(place: Any, clock: Clock) -> None:  # noqa: F811
+def test_the_end_of_a_controller_ends_no_lease_that_is_over(place: Any, clock: Clock) -> None:
     a = User(place, "a")
     a.acquire()
     clock.advance(1_000)
@@ -304,7 +317,7 @@ def test_the_end_of_a_controller_ends_no_lease_that_is_over(place: Any, clock: C
     assert events(place) == ["lease_acquired"]
 
 
-def test_a_lock_needs_no_timer(place: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_lock_needs_no_timer(place: Any, clock: Clock) -> None:
     a = User(place, "a")
     a.acquire()
     a.renew()

@@ -5,17 +5,13 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
+from virtual_time import Clock
 
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.errors import NotJoined
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.identity import Controller
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "guards"))
-from virtual_time import Clock, clock  # noqa: F401
 
 BEGIN = {
     "run": "r1", "digest": "d", "plan": "p", "epoch": "1", "host": "h", "ttl_ms": 1_000, "definition": "{}",
@@ -37,7 +33,7 @@ def record(place: Any, field: str) -> str | None:
     return place.plain.hget(place.key("larry:run"), field)
 
 
-def test_one_creates_it(place: Any, clock: Clock) -> None:  # noqa: F811
+def test_one_creates_it(place: Any, clock: Clock) -> None:
     a, b = caller(place, "a"), caller(place, "b")
     assert a("run_begin", token="a", **BEGIN)["status"] == "begun"
     assert b("run_begin", token="b", **{**BEGIN, "run": "r2"})["status"] == "busy"
@@ -54,7 +50,7 @@ def test_one_creates_it(place: Any, clock: Clock) -> None:  # noqa: F811
     assert record(place, "id") == "r1"
 
 
-def test_a_begin_sent_again_is_one(place: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_begin_sent_again_is_one(place: Any, clock: Clock) -> None:
     a = caller(place, "a")
     assert a("run_begin", token="a", **BEGIN)["status"] == "begun"
     assert a("run_begin", token="a", **BEGIN)["status"] == "begun"
@@ -75,7 +71,7 @@ def test_a_chunk_sent_again_is_loaded_once(place: Any, crew: Any, plan_of: Any) 
         "after": "[]", "dependents": [], "metered": 0,
     }  # fmt: skip
     blocked = {**task, "id": "t1", "waiting": 1}
-    for _ in range(2):
+    for _number in range(2):
         a("run_load", token="a", ttl_ms=1_000, tasks=[task, blocked])
     assert place.plain.lrange(place.key("larry:tasks"), 0, -1) == ["t0", "t1"]
     assert place.plain.lrange(place.key("larry:roots"), 0, -1) == ["t0"]
@@ -86,7 +82,7 @@ def test_a_log_without_a_run_stops_it(place: Any) -> None:
     assert caller(place, "a")("run_begin", token="a", **BEGIN)["status"] == "leftovers"
 
 
-def test_joining(place: Any, crew: Any, plan_of: Any, clock: Clock) -> None:  # noqa: F811
+def test_joining(place: Any, crew: Any, plan_of: Any, clock: Clock) -> None:
     one = crew(plan_of({"x": {"w": ["cap"]}}, [{"id": "t0"}], time_scale=1.0))
     one.lead(ttl_ms=20_000)
     b = caller(place, "b")
@@ -166,7 +162,7 @@ def test_an_ended_phase_goes_on_with_what_is_opened(place: Any, crew: Any, plan_
     assert place.plain.hget(place.key("larry:task:t1"), "state") == "pending"
 
 
-def test_a_run_is_deleted_by_its_id_and_not_while_it_is_led(place: Any, crew: Any, plan_of: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_run_is_deleted_by_its_id_and_not_while_it_is_led(place: Any, crew: Any, plan_of: Any, clock: Clock) -> None:
     one = crew(plan_of({"x": {"w": ["cap"]}}, [{"id": "t0"}]))
     one.lead(ttl_ms=5_000)
     b, c = caller(place, "b"), caller(place, "c")
@@ -229,7 +225,7 @@ class Purse:
 
 
 @pytest.fixture
-def purse(place: Any, crew: Any, plan_of: Any, clock: Clock) -> Purse:  # noqa: F811
+def purse(place: Any, crew: Any, plan_of: Any, clock: Clock) -> Purse:
     return Purse(place, crew, plan_of)
 
 
@@ -280,7 +276,7 @@ def test_who_may_settle_what(purse: Purse) -> None:
     assert purse.book() == (0, 10, 0)
 
 
-def test_a_hold_that_expired_is_charged_by_whoever_comes(purse: Purse, clock: Clock) -> None:  # noqa: F811
+def test_a_hold_that_expired_is_charged_by_whoever_comes(purse: Purse, clock: Clock) -> None:
     purse.reserve(10, "h")
     clock.advance(999)
     assert purse.book() == (0, 10, 0)
@@ -293,7 +289,7 @@ def test_a_hold_that_expired_is_charged_by_whoever_comes(purse: Purse, clock: Cl
     assert purse.book() == (20, 1, 0)
 
 
-def test_a_hold_that_is_over_is_forgotten_and_not_charged_again(purse: Purse, clock: Clock) -> None:  # noqa: F811
+def test_a_hold_that_is_over_is_forgotten_and_not_charged_again(purse: Purse, clock: Clock) -> None:
     purse.reserve(10, "h")
     purse.settle("h", 4)
     clock.advance(600_000 - 1)
@@ -338,7 +334,7 @@ class Gate:
         return session.call("barrier_leave", {"name": "gate", "member": member})["status"]
 
 
-def test_nobody_passes_alone(place: Any, clock: Clock) -> None:  # noqa: F811
+def test_nobody_passes_alone(place: Any, clock: Clock) -> None:
     gate = Gate(place)
     assert gate.meet("a", "t1")["status"] == "waiting"
     assert gate.meet("a", "t1")["status"] == "waiting"
@@ -352,7 +348,7 @@ def test_nobody_passes_alone(place: Any, clock: Clock) -> None:  # noqa: F811
     assert place.plain.hget(place.key("larry:barrier:gate"), "generation") == "1"
 
 
-def test_who_is_expected_is_fixed_by_the_first(place: Any, clock: Clock) -> None:  # noqa: F811
+def test_who_is_expected_is_fixed_by_the_first(place: Any, clock: Clock) -> None:
     gate = Gate(place)
     assert gate.meet("c", "t")["status"] == "no_member"
     gate.meet("a", "t1")
@@ -366,7 +362,7 @@ def test_who_is_expected_is_fixed_by_the_first(place: Any, clock: Clock) -> None
     assert gate.meet("b", "t4", members=None, count=2)["status"] == "open"
 
 
-def test_a_member_is_in_once(place: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_member_is_in_once(place: Any, clock: Clock) -> None:
     gate = Gate(place)
     gate.meet("a", "t1")
     gate.meet("a", "t1")
@@ -378,7 +374,7 @@ def test_a_member_is_in_once(place: Any, clock: Clock) -> None:  # noqa: F811
     assert place.plain.xlen(place.key("larry:standalone:log")) == 1
 
 
-def test_an_arrival_that_lapsed(place: Any, clock: Clock) -> None:  # noqa: F811
+def test_an_arrival_that_lapsed(place: Any, clock: Clock) -> None:
     gate = Gate(place)
     gate.meet("a", "t1")
     clock.advance(1_000)
@@ -393,7 +389,7 @@ def test_an_arrival_that_lapsed(place: Any, clock: Clock) -> None:  # noqa: F811
     assert gate.meet("b", "t5")["status"] == "open"
 
 
-def test_shrink_and_wait(place: Any, clock: Clock) -> None:  # noqa: F811
+def test_shrink_and_wait(place: Any, clock: Clock) -> None:
     for policy, answer in (("shrink", "open"), ("wait", "waiting")):
         gate = Gate(place, policy)
         assert gate.meet("a", policy + "1")["status"] == "waiting"
@@ -404,7 +400,7 @@ def test_shrink_and_wait(place: Any, clock: Clock) -> None:  # noqa: F811
     assert gate.meet("a", "back")["status"] == "open"
 
 
-def test_a_barrier_of_a_run_opens_when_nobody_is_paused(place: Any, crew: Any, plan_of: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_barrier_of_a_run_opens_when_nobody_is_paused(place: Any, crew: Any, plan_of: Any, clock: Clock) -> None:
     one = crew(plan_of({"x": {"w": ["cap"]}, "y": {"v": ["cap"]}}, [{"id": "t0"}]))
     one.lead(ttl_ms=60_000)
     arguments = {
@@ -421,7 +417,7 @@ def test_a_barrier_of_a_run_opens_when_nobody_is_paused(place: Any, crew: Any, p
     assert reply["status"] == "open"
 
 
-def test_a_waiter_looks_again_at_the_first_change_and_tells_of_the_dead_once(place: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_waiter_looks_again_at_the_first_change_and_tells_of_the_dead_once(place: Any, clock: Clock) -> None:
     gate = Gate(place, "wait")
     members = ["a", "b", "c"]
     gate.meet("a", "t1", members=members, ttl_ms=1_000)
@@ -451,7 +447,7 @@ class Meeting:
 
 
 @pytest.fixture
-def meeting(place: Any, crew: Any, plan_of: Any, clock: Clock) -> Any:  # noqa: F811
+def meeting(place: Any, crew: Any, plan_of: Any, clock: Clock) -> Any:
     """Return a function that makes a meeting; planned seconds are real ones."""
 
     def make(policy: str = "fail") -> Meeting:
@@ -461,7 +457,7 @@ def meeting(place: Any, crew: Any, plan_of: Any, clock: Clock) -> Any:  # noqa: 
     return make
 
 
-def test_who_never_joins_is_given_up(meeting: Any, clock: Clock) -> None:  # noqa: F811
+def test_who_never_joins_is_given_up(meeting: Any, clock: Clock) -> None:
     one = meeting()
     reply = one.meet()
     assert (reply["status"], reply["missing"]) == ("waiting", [{"member": "y", "why": "it has not joined yet"}])
@@ -472,14 +468,14 @@ def test_who_never_joins_is_given_up(meeting: Any, clock: Clock) -> None:  # noq
     assert one.meet(first=None)["cause"] == "y: it did not join within 10 s"
 
 
-def test_who_is_led_is_awaited(meeting: Any, clock: Clock) -> None:  # noqa: F811
+def test_who_is_led_is_awaited(meeting: Any, clock: Clock) -> None:
     one = meeting()
     one.b.lead("y", ttl_ms=3_600_000)
     clock.advance(20_000)
     assert one.meet()["missing"] == [{"member": "y", "why": "its phase is in_progress"}]
 
 
-def test_who_lost_its_controller_is_given_up_unless_a_standby_is_there(meeting: Any, clock: Clock) -> None:  # noqa: F811
+def test_who_lost_its_controller_is_given_up_unless_a_standby_is_there(meeting: Any, clock: Clock) -> None:
     one = meeting()
     one.b.lead("y", ttl_ms=5_000)
     one.a.session.call("slot_take", {"slot": "y", "owner": "o", "ttl_ms": 5_000})
@@ -490,7 +486,7 @@ def test_who_lost_its_controller_is_given_up_unless_a_standby_is_there(meeting: 
     assert one.meet(first=None)["cause"] == f"y: its controller {one.b.controller.id} is gone"
 
 
-def test_who_arrived_and_is_gone_is_given_up(meeting: Any, clock: Clock) -> None:  # noqa: F811
+def test_who_arrived_and_is_gone_is_given_up(meeting: Any, clock: Clock) -> None:
     one = meeting()
     one.b.lead("y", ttl_ms=1_000)
     assert one.meet(one=one.b, member="y", ttl_ms=1_000)["status"] == "waiting"
@@ -498,7 +494,7 @@ def test_who_arrived_and_is_gone_is_given_up(meeting: Any, clock: Clock) -> None
     assert one.meet(first=None)["cause"] == "y: it arrived and no longer renews its arrival"
 
 
-def test_a_member_that_is_no_larry_is_awaited(meeting: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_member_that_is_no_larry_is_awaited(meeting: Any, clock: Clock) -> None:
     one = meeting()
     clock.advance(20_000)
     reply = one.meet("own", members=["x", "other"])
@@ -514,7 +510,7 @@ def test_a_barrier_of_a_run_goes_with_the_run(meeting: Any) -> None:
         assert place.plain.pttl(place.key("larry:" + name)) == -1, name
 
 
-def test_meeting_works_off_what_is_due(meeting: Any, clock: Clock) -> None:  # noqa: F811
+def test_meeting_works_off_what_is_due(meeting: Any, clock: Clock) -> None:
     one = meeting()
     one.a.claim("x1", ttl_ms=1_000)
     clock.advance(1_000)

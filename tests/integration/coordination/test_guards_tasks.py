@@ -8,16 +8,12 @@ Where no sequence of calls leads to the state that a guard is for, the test writ
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
+from virtual_time import Clock
 
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.errors import NotJoined
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "guards"))
-from virtual_time import Clock, clock  # noqa: F401
 
 PAIR = {"x": {"x1": ["cap"], "x2": ["cap"]}}
 
@@ -69,7 +65,7 @@ class Team:
 
 
 @pytest.fixture
-def team(place: Any, crew: Any, plan_of: Any, clock: Clock) -> Any:  # noqa: F811
+def team(place: Any, crew: Any, plan_of: Any, clock: Clock) -> Any:
     """Return a function that makes a team with a plan; planned seconds are real ones."""
 
     def make(work: list[dict[str, Any]], larrys: Any = None, lead: bool = True, **options: Any) -> Team:
@@ -78,7 +74,7 @@ def team(place: Any, crew: Any, plan_of: Any, clock: Clock) -> Any:  # noqa: F81
     return make
 
 
-def test_a_result_needs_the_lease(team: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_result_needs_the_lease(team: Any, clock: Clock) -> None:
     one = team([{"id": "t0"}])
     fence = one.claim("x1")["fence"]
     clock.advance(5_000)
@@ -117,7 +113,7 @@ def test_a_result_after_the_result(team: Any, outcome: str) -> None:
     assert one.place.get(f"metrics:x:tasks_{outcome}") == "1"
 
 
-def test_a_refused_result_works_off_what_is_due(team: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_refused_result_works_off_what_is_due(team: Any, clock: Clock) -> None:
     one = team([{"id": "t0"}, {"id": "t1"}])
     one.claim("x1")
     fence = one.claim("x2", ttl_ms=8_000)["fence"]
@@ -149,7 +145,7 @@ def test_a_claim_sent_again_claims_once(team: Any) -> None:
     assert one.status("t1") == "pending"
 
 
-def test_attempts_are_counted_and_lapses_are_not(team: Any, clock: Clock) -> None:  # noqa: F811
+def test_attempts_are_counted_and_lapses_are_not(team: Any, clock: Clock) -> None:
     one = team([{"id": "t0", "attempts": 1, "deadline_s": 20}, {"id": "t1", "attempts": 2, "backoff_s": 1}])
     one.claim("x1")
     clock.advance(5_000)
@@ -167,7 +163,7 @@ def test_attempts_are_counted_and_lapses_are_not(team: Any, clock: Clock) -> Non
     assert one.settle("t1", fence, "failed", retry=True)["state"] == "failed"
 
 
-def test_ten_lapses_are_too_many(team: Any, clock: Clock) -> None:  # noqa: F811
+def test_ten_lapses_are_too_many(team: Any, clock: Clock) -> None:
     one = team([{"id": "t0", "attempts": 1}])
     for number in range(10):
         assert one.status("t0") == "pending", number
@@ -218,7 +214,7 @@ def test_a_retry_that_comes_too_late_changes_nothing(team: Any) -> None:
     assert one.claim("x2")["status"] == "none"
 
 
-def test_a_lease_without_its_task_changes_no_state(team: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_lease_without_its_task_changes_no_state(team: Any, clock: Clock) -> None:
     one = team([{"id": "t0"}])
     one.claim("x1")
     one.write("task", "t0", state="completed")
@@ -235,7 +231,7 @@ def test_only_the_workers_own_task_is_taken_from_it(team: Any) -> None:
     assert one.record("worker", "x1", "task") == "another"
 
 
-def test_a_foreign_lock_is_honoured_until_it_is_gone(team: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_foreign_lock_is_honoured_until_it_is_gone(team: Any, clock: Clock) -> None:
     one = team([{"id": "t0"}, {"id": "t1"}])
     plain, key = one.place.plain, one.place.key
     plain.set(key("task:lock:t0"), "stranger", pxat=clock.now_ms + 1_000)
@@ -280,7 +276,7 @@ def test_a_larry_that_does_not_run_claims_nothing(team: Any, verb: str, why: str
     assert one.checkpoint("t0", fence) == ("held" if verb == "drain" else why)
 
 
-def test_nothing_is_claimed_without_a_phase_a_leader_or_time(team: Any, clock: Clock) -> None:  # noqa: F811
+def test_nothing_is_claimed_without_a_phase_a_leader_or_time(team: Any, clock: Clock) -> None:
     one = team([{"id": "t0"}], lead=False, phase_s=100.0)
     for slot in ("x", "x1"):
         one.call(one.a, "slot_take", slot=slot, owner="o", ttl_ms=3_600_000)
@@ -296,7 +292,7 @@ def test_nothing_is_claimed_without_a_phase_a_leader_or_time(team: Any, clock: C
     assert one.status("t0") == "pending"
 
 
-def test_a_worker_has_one_task(team: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_worker_has_one_task(team: Any, clock: Clock) -> None:
     one = team([{"id": "t0"}, {"id": "t1"}], lead=False)
     one.a.lead(workers=False, ttl_ms=3_600_000)
     one.call(one.a, "slot_take", slot="x1", owner="o", ttl_ms=1_000)
@@ -321,7 +317,7 @@ def test_a_worker_that_leaves_gives_its_task_up(team: Any) -> None:
     assert one.place.get("worker:x1:status") == "failed"
 
 
-def test_who_lost_a_place_may_take_it_again_unless_it_left(team: Any, clock: Clock) -> None:  # noqa: F811
+def test_who_lost_a_place_may_take_it_again_unless_it_left(team: Any, clock: Clock) -> None:
     one = team([{"id": "t0"}], lead=False)
     turn = {"larry": "x", "lead": True}
     one.call(one.a, "slot_take", slot="x", owner="o", ttl_ms=1_000)
@@ -335,7 +331,7 @@ def test_who_lost_a_place_may_take_it_again_unless_it_left(team: Any, clock: Clo
     assert "lapsed" not in one.call(one.a, "phase_turn", **turn)
 
 
-def test_a_place_that_lapsed_is_not_left_again(team: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_place_that_lapsed_is_not_left_again(team: Any, clock: Clock) -> None:
     one = team([{"id": "t0"}], lead=False)
     one.call(one.a, "slot_take", slot="x1", owner="o", ttl_ms=1_000)
     clock.advance(1_000)
@@ -344,7 +340,7 @@ def test_a_place_that_lapsed_is_not_left_again(team: Any, clock: Clock) -> None:
     assert one.place.get("worker:x1:status") == "lost"
 
 
-def test_a_place_has_one_holder(team: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_place_has_one_holder(team: Any, clock: Clock) -> None:
     one = team([{"id": "t0"}], lead=False)
     take = {"slot": "x1", "owner": "o", "ttl_ms": 1_000}
     assert one.call(one.a, "slot_take", **take)["changed"] is True
@@ -361,7 +357,7 @@ def test_a_place_has_one_holder(team: Any, clock: Clock) -> None:  # noqa: F811
     assert one.call(one.a, "slot_take", slot="nobody", owner="o", ttl_ms=1_000)["status"] == "no_slot"
 
 
-def test_only_the_leader_acts_for_a_larry(team: Any, clock: Clock) -> None:  # noqa: F811
+def test_only_the_leader_acts_for_a_larry(team: Any, clock: Clock) -> None:
     one = team([{"id": "t0"}])
     assert one.call(one.b, "phase_start", larry="x")["status"] == "slot_of_other"
     assert one.call(one.b, "phase_turn", larry="x", lead=True, finish=True)["status"] == "slot_of_other"
@@ -377,7 +373,7 @@ def test_a_phase_of_nobody_is_refused(team: Any) -> None:
     assert one.call(one.a, "phase_turn", larry="nobody")["status"] == "no_larry"
 
 
-def test_a_phase_starts_once_and_ends_once(team: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_phase_starts_once_and_ends_once(team: Any, clock: Clock) -> None:
     one = team([{"id": "t0"}])
     started = one.place.get("phase:x:started_at")
     clock.advance(10)
@@ -402,7 +398,7 @@ def test_a_phase_ends_as_failed_with_a_failed_task(team: Any) -> None:
     assert one.place.get("phase:x:status") == "failed"
 
 
-def test_timers_about_what_is_over_say_nothing(team: Any, clock: Clock) -> None:  # noqa: F811
+def test_timers_about_what_is_over_say_nothing(team: Any, clock: Clock) -> None:
     one = team([{"id": "t0"}, {"id": "t1"}], checkpoints=[])
     one.due("overdue:t0", "checkpoint:x/10/0")
     assert one.place.log("overdue") == [] and one.place.log("behind_plan") == []
@@ -424,7 +420,7 @@ def test_timers_about_what_is_over_say_nothing(team: Any, clock: Clock) -> None:
     assert not one.record("larry", "x", "failure")
 
 
-def test_the_time_of_a_phase_stands_still_without_a_leader(team: Any, clock: Clock) -> None:  # noqa: F811
+def test_the_time_of_a_phase_stands_still_without_a_leader(team: Any, clock: Clock) -> None:
     one = team([{"id": "t0"}], phase_s=100.0)
     before = int(one.record("larry", "x", "deadline") or 0)
     one.call(one.a, "slot_leave", slot="x", state="completed")
@@ -436,7 +432,7 @@ def test_the_time_of_a_phase_stands_still_without_a_leader(team: Any, clock: Clo
     assert one.place.plain.zscore(one.place.key("larry:timers"), "phase:x") == before + 5_000_000
 
 
-def test_a_phase_that_has_ended_gets_no_new_deadline(team: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_phase_that_has_ended_gets_no_new_deadline(team: Any, clock: Clock) -> None:
     one = team([{"id": "t0"}], phase_s=100.0)
     one.settle("t0", one.claim("x1")["fence"])
     one.call(one.a, "phase_turn", larry="x", finish=True)
@@ -451,7 +447,7 @@ def test_a_phase_that_has_ended_gets_no_new_deadline(team: Any, clock: Clock) ->
     assert "worker_failure" not in one.place.names()  # nobody misses who led what is over
 
 
-def test_roots_and_queues_are_opened_once(team: Any, clock: Clock) -> None:  # noqa: F811
+def test_roots_and_queues_are_opened_once(team: Any, clock: Clock) -> None:
     one = team([{"id": "t0"}, {"id": "t1", "worker": "x2"}])
     one.claim("x1")
     one.place.plain.rpush(one.place.key("larry:roots"), "t0")
@@ -489,7 +485,7 @@ def test_a_percentage_is_kept_in_its_bounds(team: Any) -> None:
     assert one.place.get("phase:x:progress") == "0"
 
 
-def test_a_control_sent_again_has_no_second_effect(team: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_control_sent_again_has_no_second_effect(team: Any, clock: Clock) -> None:
     one = team([{"id": "t0"}])
     arguments = {"verb": "pause", "scope": "larry", "names": ["x"], "reason": "r"}
     one.call(one.b, "control", "op", **arguments)
@@ -509,7 +505,7 @@ def test_a_control_sent_again_has_no_second_effect(team: Any, clock: Clock) -> N
     assert one.record("larry", "x", "mode") == "cancelled"
 
 
-def test_a_pause_of_a_thing(team: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_pause_of_a_thing(team: Any, clock: Clock) -> None:
     one = team([{"id": "t0", "touches": ["db"]}, {"id": "t1", "touches": ["web"]}, {"id": "t2", "touches": ["db"]}])
     one.claim("x1")
     one.claim("x2")
@@ -534,7 +530,7 @@ def test_a_pause_of_a_thing(team: Any, clock: Clock) -> None:  # noqa: F811
     assert not one.call(one.b, "control", **resume)["changed"]
 
 
-def test_the_deadline_of_an_attempt_ends_its_renewal(team: Any, clock: Clock) -> None:  # noqa: F811
+def test_the_deadline_of_an_attempt_ends_its_renewal(team: Any, clock: Clock) -> None:
     one = team([{"id": "t0", "deadline_s": 8}])
     one.claim("x1", ttl_ms=5_000)
     until = one.place.plain.pexpiretime(one.place.key("task:lock:t0"))
@@ -547,7 +543,7 @@ def test_the_deadline_of_an_attempt_ends_its_renewal(team: Any, clock: Clock) ->
     assert one.status("t0") == "pending"
 
 
-def test_the_keeper_is_told_of_pause_and_cancel(team: Any, clock: Clock) -> None:  # noqa: F811
+def test_the_keeper_is_told_of_pause_and_cancel(team: Any, clock: Clock) -> None:
     one = team([{"id": "t0", "deadline_s": 8, "touches": ["db"]}])
     one.claim("x1", ttl_ms=5_000)
 
@@ -564,7 +560,7 @@ def test_the_keeper_is_told_of_pause_and_cancel(team: Any, clock: Clock) -> None
     assert state() == "cancelled"
 
 
-def test_a_controller_ends_and_its_tasks_are_free(team: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_controller_ends_and_its_tasks_are_free(team: Any, clock: Clock) -> None:
     one = team([{"id": "t0"}])
     fence = one.claim("x1")["fence"]
     one.place.plain.sadd(one.place.key(f"larry:held:{one.b.controller.id}"), "task/t0", "slot/x")
@@ -626,7 +622,7 @@ def test_who_asks_for_a_task_that_nobody_holds_changes_nothing(team: Any) -> Non
 
 
 @pytest.mark.parametrize("revoked", [True, False])
-def test_a_lost_attempt_is_told_and_ready_at_once(team: Any, clock: Clock, revoked: bool) -> None:  # noqa: F811
+def test_a_lost_attempt_is_told_and_ready_at_once(team: Any, clock: Clock, revoked: bool) -> None:
     one = team([{"id": "t0", "attempts": 1}])
     fence = one.claim("x1")["fence"]
     if revoked:
@@ -673,7 +669,7 @@ def test_an_absent_worker_is_asked_for_once(team: Any) -> None:
 
 
 @pytest.mark.parametrize("status", ["completed", "failed"])
-def test_nobody_misses_who_led_what_is_over(team: Any, clock: Clock, status: str) -> None:  # noqa: F811
+def test_nobody_misses_who_led_what_is_over(team: Any, clock: Clock, status: str) -> None:
     one = team([{"id": "t0"}], lead=False)
     one.call(one.a, "slot_take", slot="x", owner="o", ttl_ms=1_000)
     one.write("larry", "x", status=status)
@@ -740,14 +736,14 @@ def test_who_has_done_everything_is_told_so(team: Any) -> None:
     assert one.claim("x1")["status"] == "done"
 
 
-def test_a_foreign_lock_is_looked_at_again_soon(team: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_foreign_lock_is_looked_at_again_soon(team: Any, clock: Clock) -> None:
     one = team([{"id": "t0"}])
     one.place.plain.set(one.place.key("task:lock:t0"), "stranger", pxat=clock.now_ms + 10_000)
     one.claim("x1")
     assert one.place.plain.zscore(one.place.key("larry:timers"), "retry:t0") == clock.now_us + 3_000_000
 
 
-def test_a_second_attempt_is_a_take_over(team: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_second_attempt_is_a_take_over(team: Any, clock: Clock) -> None:
     one = team([{"id": "t0"}])
     one.claim("x1", ttl_ms=1_000)
     assert one.place.plain.hget(one.place.key("larry:counters"), "takeovers") is None
@@ -763,7 +759,7 @@ def test_a_place_that_was_left_is_not_taken_over(team: Any) -> None:
     assert "slot_taken_over" not in one.place.names()
 
 
-def test_a_worker_that_leaves_loses_a_lapsed_task_once(team: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_worker_that_leaves_loses_a_lapsed_task_once(team: Any, clock: Clock) -> None:
     one = team([{"id": "t0"}])
     one.claim("x1", ttl_ms=1_000)
     clock.advance(1_000)
@@ -778,7 +774,7 @@ def test_a_pause_of_a_thing_is_not_for_others(team: Any) -> None:
     assert one.checkpoint("t0", fence) == "held"
 
 
-def test_a_start_works_off_what_is_due(team: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_start_works_off_what_is_due(team: Any, clock: Clock) -> None:
     one = team([{"id": "t0"}])
     one.claim("x1", ttl_ms=1_000)
     clock.advance(1_000)
@@ -787,13 +783,13 @@ def test_a_start_works_off_what_is_due(team: Any, clock: Clock) -> None:  # noqa
 
 
 @pytest.mark.parametrize("phase_s, grace_s", [(100.0, 10), (1_000.0, 30)])
-def test_an_absent_worker_is_awaited_for_a_while(team: Any, clock: Clock, phase_s: float, grace_s: int) -> None:  # noqa: F811
+def test_an_absent_worker_is_awaited_for_a_while(team: Any, clock: Clock, phase_s: float, grace_s: int) -> None:
     one = team([{"id": "t0"}], lead=False, phase_s=phase_s)
     one.a.lead(workers=False)
     assert one.place.plain.zscore(one.place.key("larry:timers"), "join:x2") == clock.now_us + grace_s * 1_000_000
 
 
-def test_a_phase_past_its_deadline_says_so(team: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_phase_past_its_deadline_says_so(team: Any, clock: Clock) -> None:
     one = team([{"id": "t0"}], phase_s=100.0)
     clock.advance(100_000)
     one.a.tick()
@@ -801,7 +797,7 @@ def test_a_phase_past_its_deadline_says_so(team: Any, clock: Clock) -> None:  # 
     assert one.place.log("phase_failed")[0]["cause"] == "the deadline of the phase passed"
 
 
-def test_a_pause_moves_deadlines_by_its_time(team: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_pause_moves_deadlines_by_its_time(team: Any, clock: Clock) -> None:
     one = team([{"id": "t0"}, {"id": "t1"}, {"id": "t2"}], phase_s=100.0)
     one.claim("x1", ttl_ms=60_000)
     one.claim("x2", ttl_ms=1_000)
@@ -823,7 +819,7 @@ def test_a_pause_moves_deadlines_by_its_time(team: Any, clock: Clock) -> None:  
     assert int(one.record("lease", "task/t0", "hard") or 0) == hard + 2_500_000
 
 
-def test_a_pause_before_the_start_moves_less(team: Any, clock: Clock) -> None:  # noqa: F811
+def test_a_pause_before_the_start_moves_less(team: Any, clock: Clock) -> None:
     one = team([{"id": "t0"}], lead=False, phase_s=100.0)
     one.call(one.b, "control", verb="pause", scope="larry", names=["x"])
     clock.advance(5_000)
@@ -860,7 +856,7 @@ def test_waiters_are_woken_by_a_change_alone(team: Any) -> None:
     assert bell() == rung
 
 
-def test_nothing_is_due_in_a_finished_run(team: Any, clock: Clock) -> None:  # noqa: F811
+def test_nothing_is_due_in_a_finished_run(team: Any, clock: Clock) -> None:
     one = team([{"id": "t0"}])
     one.claim("x1", ttl_ms=1_000)
     one.a.runs.finish("completed", "r", "h")

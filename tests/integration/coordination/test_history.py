@@ -88,7 +88,7 @@ def everything_is_refused(crew: Any, task: str, fence: str) -> None:
         lambda: EventService(session).publish("told", {}),
         lambda: crew.runs.finish("completed", "r", "h"),
         lambda: crew.session.call("renew"),
-        lambda: crew.join(),
+        crew.join,
     ):
         with pytest.raises(HistoryLost, match="state=recovered"):
             what()

@@ -142,22 +142,24 @@ def test_a_finished_run_that_another_controller_replaces_is_joined(place: Any, c
     assert place.plain.hget(place.key("larry:run"), "state") == "running"
 
 
-def test_a_record_of_a_run_that_is_deleted_meanwhile_is_refused(place: Any, crew: Any, plan_of: Any) -> None:
+@pytest.mark.parametrize("change", [{"state": "deleting"}, {"id": "another"}], ids=["deleting", "another"])
+def test_a_record_of_a_run_that_is_deleted_meanwhile_is_refused(
+    place: Any, crew: Any, plan_of: Any, monkeypatch: pytest.MonkeyPatch, change: dict[str, str]
+) -> None:
     plan = plan_of(ONE, TASKS[:1])
     first = crew(plan).lead()
     first.runs.finish("completed", "report", "head")
     everything = EventService.everything
-    for id_and_state in ({"state": "deleting"}, {"id": "another"}):
-        before = place.plain.hgetall(place.key("larry:run"))
+    before = place.plain.hgetall(place.key("larry:run"))
 
-        def meanwhile(service: EventService, change: dict[str, str] = id_and_state) -> Any:
-            yield from everything(service)
-            place.plain.hset(place.key("larry:run"), mapping=change)
+    def meanwhile(service: EventService) -> Any:
+        yield from everything(service)
+        place.plain.hset(place.key("larry:run"), mapping=change)
 
-        with pytest.MonkeyPatch.context() as patch, pytest.raises(NotJoined, match="There is no run"):
-            patch.setattr(EventService, "everything", meanwhile)
-            take_snapshot(first.session, plan, "0")
-        place.plain.hset(place.key("larry:run"), mapping=before)
+    with monkeypatch.context() as patch, pytest.raises(NotJoined, match="There is no run"):
+        patch.setattr(EventService, "everything", meanwhile)
+        take_snapshot(first.session, plan, "0")
+    place.plain.hset(place.key("larry:run"), mapping=before)
     assert take_snapshot(first.session, plan, "0")["run"]["state"] == "finished"
 
 

@@ -191,7 +191,7 @@ def tour(acl: servers.Servers, make: Any) -> None:
         member.wait_for({"run": "0-0"}, 0.01)
         member.call("gone", {"cause": "the end"})
         assert runs.delete(force=True)
-        assert not [name for name in plain.scan_iter(settings.prefix + "larry:task:*")]
+        assert not list(plain.scan_iter(settings.prefix + "larry:task:*"))
 
 
 def test_the_tour_works_with_every_right(acl: servers.Servers, locks_at: Any) -> None:

@@ -331,7 +331,7 @@ def charge_lost(history: History, calls: list[Call]) -> None:
 
 @case("L3 once")
 def published_twice(history: History, calls: list[Call]) -> None:
-    for _ in range(2):
+    for _number in range(2):
         insert(history, 12, "chaos_note", name="n")
     calls.append(Call("e1", "c", "publish", 12, {"name": "n"}, 12.5, {}))
 

@@ -271,11 +271,14 @@ local function main()
   if ctx.member then require_member() end
   local name = args.name
   local slots = tonumber(redis.call('HGET', K('larry:lock:' .. name), 'slots') or '1')
+  local before = recall_lately()
   for slot = 1, slots do
     local state, rec = lock_observe(name, slots, slot)
     if state == 'held' and rec.token == args.token then
-      return {status = 'held', fence = rec.fence, slot = slot,
-        deadline = lease_extend(lock_resource(name, slot), rec, args.ttl_ms)}
+      -- guard: repeat. The same call sent again moves nothing, also where the holder has taken the lock anew.
+      if before then return before.fence == rec.fence and before or {status = 'not_held'} end
+      return remember_lately({status = 'held', fence = rec.fence, slot = slot,
+        deadline = lease_extend(lock_resource(name, slot), rec, args.ttl_ms)})
     end
   end
   return {status = 'not_held'}

@@ -15,8 +15,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import pytest
-
 from ansible_collections.cortex.larry.plugins.module_utils._coordination import session as session_module
 from ansible_collections.cortex.larry.plugins.module_utils._coordination.lua.scripts import SCRIPTS
 
@@ -111,11 +109,3 @@ class Clock:
     def advance(self, milliseconds: float) -> None:
         """Lets time pass."""
         self.set(self.now_us + int(milliseconds * 1000))
-
-
-@pytest.fixture
-def clock(place: Any) -> Iterator[Clock]:
-    """The test's clock under the prefix of the test (for tests/integration/coordination)."""
-    with timed_scripts():
-        load_scripts(place.plain)
-        yield Clock(place.plain, place.settings.prefix)
