@@ -540,7 +540,7 @@ class Checker:
             # Somebody may have asked before the recovery of a lost history, and be there still.
             if call.what == "meet" and (call.end is None or call.end > self.since):
                 meets[call.asked["barrier"], call.asked["member"]].append(call)
-        for (name, _member), calls in meets.items():
+        for (name, _member), calls in list(meets.items()):
             for call in calls:
                 if call.said("status") != "open" or call.end is None or call.begin <= self.since:
                     continue

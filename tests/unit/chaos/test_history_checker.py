@@ -676,3 +676,13 @@ def test_each_violation_is_found(law: str, change: Callable[[History, list[Call]
     change(history, calls)
     found = check(history, calls)
     assert law in {one.law for one in found}, [str(one) for one in found]
+
+
+@pytest.mark.parametrize(("west_ends", "found"), [(27.0, False), (24.3, True)])
+def test_who_asked_before_a_recovery_may_be_there_after_it(west_ends: float, found: bool) -> None:
+    """A history was lost and recovered at 24.4: west asked before that, and east passed after it."""
+    history, calls = right_history(), right_calls()
+    history["losses"], history["recoveries"] = [24.2], [24.4]
+    calls[-3].end = west_ends
+    said = [one.sentence for one in check(history, calls) if one.law == "L7 barrier"]
+    assert ("east passed converge 1 without west" in said) is found, said
