@@ -18,6 +18,9 @@ import yaml
 from durable_server import DurableServer
 from servers import free_port
 
+# They wait for most of their time, and nothing in them depends on the version of ansible-core.
+pytestmark = pytest.mark.main_core
+
 TASKS = ["east-slow", "east-echo", "west-echo"]
 
 
