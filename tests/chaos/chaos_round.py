@@ -571,7 +571,8 @@ class Round:
             self.recovering = None
         with contextlib.suppress(redis.exceptions.RedisError), self.server.client() as client:
             record = client.hgetall(PREFIX + "larry:run")
-            if record and "lost" not in record:
+            # A run whose creation was cut off with the rest is no run that could be marked.
+            if record and "lost" not in record and record.get("state") not in ("creating", "deleting"):
                 return
             with (self.directory / "recover.log").open("ab") as log:
                 self.recovering = subprocess.Popen(
