@@ -119,6 +119,22 @@ def test_an_emptied_server(there: Any, crew: Any, crew_at: Any) -> None:
     assert [there.get(f"task:status:task-{number}") for number in range(6)] == ["completed"] * 6
 
 
+def test_a_state_from_the_middle_of_the_creation(there: Any, crew: Any, crew_at: Any) -> None:
+    """The end of the append-only file is cut off where the run was being made: there is nothing to mark as lost."""
+    task, fence = crew.claimed("w2")
+    run = there.key("larry:run")
+    there.plain.hset(run, mapping={"state": "creating", "seq": "0"})
+    there.plain.delete(there.key("larry:log"))
+    everything_is_refused(crew, task, fence)
+    recovered = crew.runs.recover(crew.plan, DIGEST)
+    assert (recovered.changed, recovered.epoch) == (True, 2)
+    assert there.plain.hmget(run, "state", "epoch") == ["running", "2"]
+    again = crew_at(there, crew.plan).lead()
+    while again.claim("w1")["status"] == "claimed":
+        again.do("w1")
+    assert [there.get(f"task:status:task-{number}") for number in range(6)] == ["completed"] * 6
+
+
 @pytest.mark.parametrize("loss", ["snapshot", "truncated"])
 def test_an_older_state(there: Any, crew: Any, crew_at: Any, durable: Any, machine: Any, loss: str) -> None:
     """Started from an older copy, or with the end of the append-only file cut off."""
