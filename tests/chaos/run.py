@@ -101,6 +101,9 @@ def main() -> int:
         return 1
     if not wanted.keep:
         remove(base)
+    if not outcomes:
+        print("No round fitted into the time, so nothing was shown: give it more minutes.")
+        return 1
     return 0
 
 
