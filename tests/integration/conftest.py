@@ -195,3 +195,11 @@ def make_commands(tmp_path: Path) -> Iterator[Callable[..., Commands]]:
 def commands(make_commands: Callable[..., Commands]) -> Commands:
     """Ansible commands run in the checkout with its ansible.cfg."""
     return make_commands()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the library alone run once and not for every ansible-core."""
+    of_library = {Path(__file__).parent / name for name in ("client", "coordination", "linearizability", "servers")}
+    for item in items:
+        if of_library & set(item.path.parents):
+            item.add_marker(pytest.mark.main_core)

@@ -117,10 +117,3 @@ def scripts(valkey: Any) -> Iterator[Scripts]:
     yield made
     made.end()
     shutil.rmtree(directory, ignore_errors=True)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """These tests use the library alone, so they run once and not for every ansible-core."""
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.main_core)

@@ -23,6 +23,7 @@ from typing import Any
 
 import pytest
 from crews import Crew, Place, build_plan, until
+from durable_server import DurableServer
 from virtual_time import Clock, load_scripts, timed_scripts
 
 from ansible_collections.cortex.larry.plugins.module_utils._coordination import barriers, locks, runs, slots, tasks
@@ -171,11 +172,14 @@ def wait_until() -> Callable[..., Any]:
     return until
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """These tests use the library alone, so they run once and not for every ansible-core."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.main_core)
+@pytest.fixture
+def durable() -> Iterator[DurableServer]:
+    """A server of this test alone that keeps every write, to be killed and started again."""
+    directory = Path(tempfile.mkdtemp(prefix="larry-"))
+    server = DurableServer(directory).start()
+    yield server
+    server.kill()
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -32,15 +30,6 @@ from ansible_collections.cortex.larry.plugins.module_utils._coordination.setting
 DIGEST = "d" * 64
 ONE = {"larry-01": {"w1": ["cap"], "w2": ["cap"]}}
 WORK = [{"id": f"task-{number}"} for number in range(6)]
-
-
-@pytest.fixture
-def durable() -> Iterator[DurableServer]:
-    directory = Path(tempfile.mkdtemp(prefix="larry-"))
-    server = DurableServer(directory).start()
-    yield server
-    server.kill()
-    shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture

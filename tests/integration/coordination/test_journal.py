@@ -8,9 +8,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,15 +34,6 @@ def runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     (tmp_path / "run").mkdir(mode=0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
     return tmp_path / "run" / "cortex-larry"
-
-
-@pytest.fixture
-def durable() -> Iterator[DurableServer]:
-    directory = Path(tempfile.mkdtemp(prefix="larry-"))
-    server = DurableServer(directory).start()
-    yield server
-    server.kill()
-    shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture

@@ -8,14 +8,5 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import pytest
-
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1] / "linearizability"))
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """No Ansible here, so they run once and not for every ansible-core."""
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.main_core)

@@ -9,7 +9,6 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,10 +62,3 @@ def locks_at() -> Iterator[Callable[..., Locks]]:
     yield make
     for settings in made:
         disconnect(settings)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """These tests use the library alone, so they run once and not for every ansible-core."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.main_core)

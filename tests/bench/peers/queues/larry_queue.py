@@ -9,8 +9,8 @@ Each task is claimed under a lease and completed with a result; state, log and m
 
 from __future__ import annotations
 
+import functools
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -32,6 +32,7 @@ def enqueue(count: int) -> None:
 
 def work(controller: Controller, worker: str) -> None:
     """A fork: claims and completes until nothing is left."""
+    marking.ready()
     keep = marking.VARIANT != "no keeper"
     tasks = TaskService(Session(Settings.of(marking.URL, PREFIX), controller, worker, member=True, keep=keep))
     while True:
@@ -48,16 +49,7 @@ def main() -> None:
     plan = json.loads((marking.PLACE / "plan.json").read_text(encoding="utf-8"))
     made = session(marking.URL, PREFIX)
     enter_run(made, plan)
-    forks = []
-    for worker in plan["workers"]:
-        pid = os.fork()
-        if pid == 0:
-            marking.ready()
-            work(made.controller, worker)
-            os._exit(0)
-        forks.append(pid)
-    for pid in forks:
-        os.waitpid(pid, 0)
+    marking.in_forks([functools.partial(work, made.controller, worker) for worker in plan["workers"]])
 
 
 if __name__ == "__main__":

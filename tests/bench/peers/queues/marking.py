@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import struct
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 # Set by the benchmark: <place>/marks, <place>/ready, <place>/go.
@@ -38,6 +39,19 @@ def ready() -> None:
     os.close(handle)
     while not (PLACE / "go").exists():
         time.sleep(0.005)
+
+
+def in_forks(jobs: list[Callable[[], None]]) -> None:
+    """Carries each job out in a fork of its own; returns when all have ended."""
+    forks = []
+    for job in jobs:
+        pid = os.fork()
+        if pid == 0:
+            job()
+            os._exit(0)
+        forks.append(pid)
+    for pid in forks:
+        os.waitpid(pid, 0)
 
 
 def read_marks(place: Path) -> list[float]:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-import os
+import functools
 
 import marking
 import redis
@@ -30,15 +30,7 @@ def work(count: int) -> None:
 def main() -> None:
     """A process for each client."""
     count = int((marking.PLACE / "count").read_text(encoding="utf-8")) // marking.CLIENTS
-    forks = []
-    for _client in range(marking.CLIENTS):
-        pid = os.fork()
-        if pid == 0:
-            work(count)
-            os._exit(0)
-        forks.append(pid)
-    for pid in forks:
-        os.waitpid(pid, 0)
+    marking.in_forks([functools.partial(work, count)] * marking.CLIENTS)
 
 
 if __name__ == "__main__":
